@@ -1,0 +1,96 @@
+#!/usr/bin/env python3
+"""Set up the checkout and do one thing in it. Needs Python 3.11+ and nothing else.
+
+    python3 dev.py demo [ARGS]   run the demo (otel-cost demo)
+    python3 dev.py test [ARGS]   run every check and test, as CI does; with ARGS only pytest, with these arguments
+    python3 dev.py run COMMAND   run a command inside the environment
+    python3 dev.py sync          set up the environment and stop
+
+Everything is installed inside the checkout (.venv, .cache), from the locked versions. A second run finds it there and
+needs no network.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent
+VENV = ROOT / ".venv"
+BIN = VENV / ("Scripts" if os.name == "nt" else "bin")
+STAMP = VENV / ".synced"
+UV_VERSION = "0.13.9"
+
+
+def main(arguments: list[str]) -> int:
+    """Do what the command line says; the exit status of what ran."""
+    if sys.version_info < (3, 11):  # noqa: UP036 - whoever has an older Python deserves a sentence
+        print(f"otel-cost needs Python 3.11 or newer, this is {sys.version.split()[0]}: run python3.11 dev.py ...")
+        return 2
+    what, rest = (arguments[0], arguments[1:]) if arguments else ("help", [])
+    if what not in {"demo", "test", "run", "sync"} or (what == "run" and not rest):
+        print(__doc__)
+        return 0 if what == "help" else 2
+    sync()
+    if what == "demo":
+        return run("otel-cost", "demo", *rest)
+    if what == "run":
+        return run(*rest)
+    if what == "test":
+        return test(rest)
+    return 0
+
+
+def sync() -> None:
+    """Bring the environment to the locked versions, unless it is there already."""
+    wanted = hashlib.sha256(b"".join((ROOT / name).read_bytes() for name in ("uv.lock", "pyproject.toml", "dev.py")))
+    if STAMP.exists() and STAMP.read_text() == wanted.hexdigest():
+        return
+    print("Setting up .venv from uv.lock ...", flush=True)
+    uv = ROOT / ".cache" / "uv-env"
+    if not (uv / "pyvenv.cfg").exists():
+        subprocess.run([sys.executable, "-m", "venv", str(uv)], check=True)
+    scripts = uv / ("Scripts" if os.name == "nt" else "bin")
+    install_uv = [str(scripts / "python"), "-m", "pip", "install", "-q", f"uv=={UV_VERSION}"]
+    sync_all = [str(scripts / "uv"), "sync", "--locked", "--all-extras", "--quiet", "--python", sys.executable]
+    for step in (install_uv, sync_all):
+        environ = {**os.environ, "UV_PROJECT_ENVIRONMENT": str(VENV)}
+        if subprocess.run(step, cwd=ROOT, check=False, env=environ).returncode:
+            sys.exit(f"Setting up failed at: {' '.join(step)}\nThe first run needs the package index. Then run it again.")
+    STAMP.write_text(wanted.hexdigest())
+
+
+def run(command: str, *arguments: str) -> int:
+    """Run `command` with the environment's programs first on the path; its exit status."""
+    path = os.pathsep.join([str(BIN), str(ROOT / ".cache" / "uv-env" / BIN.name), os.environ.get("PATH", "")])
+    environ = {**os.environ, "PATH": path, "VIRTUAL_ENV": str(VENV)}
+    environ.pop("PYTHONHOME", None)
+    program = next((str(p) for p in (BIN / command, BIN / f"{command}.exe") if p.exists()), command)
+    return subprocess.run([program, *arguments], check=False, cwd=ROOT, env=environ).returncode
+
+
+CHECKS = (
+    ("ruff", "check", "."),
+    ("ruff", "format", "--check", "."),
+    ("mypy",),
+    ("lint-imports",),
+)
+
+
+def test(arguments: list[str]) -> int:
+    """Every check and test; pytest alone where it is given arguments."""
+    if arguments:
+        return run("pytest", *arguments)
+    steps = (*CHECKS, ("coverage", "erase"), ("coverage", "run", "-m", "pytest"), ("coverage", "combine", "-q"))
+    for step in (*steps, ("coverage", "report")):
+        print("$", *step, flush=True)
+        if status := run(*step):
+            return status
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,1 @@
+"""LLM cost tracking and budgets that speak OpenTelemetry."""

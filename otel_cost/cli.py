@@ -1,0 +1,63 @@
+"""The ``otel-cost`` command. Each of its commands lives in the room whose work it does and joins by an entry point."""
+
+from __future__ import annotations
+
+from importlib.metadata import EntryPoint, entry_points, version
+
+
+import click
+
+# Which extra brings a module that a command needs and a base install lacks.
+_EXTRAS = {
+    "duckdb": "ledger",
+    "pyarrow": "ledger",
+    "fastapi": "ledger",
+    "uvicorn": "ledger",
+    "grpc": "ledger",
+    "rich": "ledger",
+    "streamlit": "dashboard",
+    "openai": "demo",
+    "anthropic": "demo",
+}
+
+
+class _Commands(click.Group):
+    """Commands by entry point, each loaded only when it is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        return sorted(entry_points(group="otel_cost.commands").names)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
+        found = entry_points(group="otel_cost.commands", name=cmd_name)
+        return _load(next(iter(found))) if found else None
+
+
+def _load(entry: EntryPoint) -> click.Command:
+    try:
+        command: click.Command = entry.load()
+    except ModuleNotFoundError as error:
+        extra = _EXTRAS.get((error.name or "").partition(".")[0])
+        if extra is None:
+            raise
+        return _missing(entry.name, extra)
+    return command
+
+
+def _missing(name: str, extra: str) -> click.Command:
+    """A command that says which extra brings the real one."""
+    help_line = f"Needs: pip install 'otel-cost[{extra}]'"
+
+    @click.command(name, help=help_line, context_settings={"ignore_unknown_options": True})
+    @click.argument("arguments", nargs=-1)
+    def missing(arguments: tuple[str, ...]) -> None:  # noqa: ARG001 - takes whatever the real command takes
+        raise click.ClickException(f"'otel-cost {name}' needs more packages: pip install 'otel-cost[{extra}]'")
+
+    return missing
+
+
+@click.group(cls=_Commands)
+@click.version_option(version("otel-cost"), prog_name="otel-cost")
+def main() -> None:
+    """What LLM calls cost, who spent it, and budgets that hold."""
+
+

@@ -1,0 +1,71 @@
+"""The errors that otel-cost raises on purpose.
+
+    RuntimeError
+    └── BudgetExceededError      a call was refused, because a budget would have broken
+
+Nothing else of ours leaves into an application: other failures are suppressed in `otel_cost.safety`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from otel_cost import money
+
+if TYPE_CHECKING:
+    from decimal import Decimal
+
+
+class BudgetExceededError(RuntimeError):
+    """A budget refused the call. Nothing was sent to the provider.
+
+    Attributes:
+        scope: the dimension that carries the budget, such as ``run``.
+        id: the id within it, such as ``nightly-7``.
+        limit: the budget, in US dollars, or in tokens where `unit` is ``tokens``.
+        spent: what calls have spent of it so far, in the same unit.
+        held: what calls that are still under way may spend of it, in the same unit.
+        call: what the refused call would likely have cost, in the same unit; None where its model has no known price.
+        unit: ``USD`` or ``tokens``.
+        model: the model that the call asked for.
+    """
+
+    def __init__(
+        self,
+        *,
+        scope: str,
+        id: str,  # noqa: A002 - the public name of the attribute
+        limit: Decimal | int,
+        spent: Decimal | int,
+        held: Decimal | int,
+        call: Decimal | int | None,
+        unit: str,
+        model: str | None,
+    ) -> None:
+        self.scope, self.id, self.limit, self.spent, self.held = scope, id, limit, spent, held
+        self.call, self.unit, self.model = call, unit, model
+        super().__init__(self._line())
+
+    def _line(self) -> str:
+        budget = f"budget of {self.scope} {self.id!r} ({self._amount(self.limit)})"
+        if self.call is None:
+            return (
+                f"{budget} refused a call: no price is known for model {self.model!r}, so it cannot be held against a "
+                f"limit in {self.unit}. Use a priced model, or a limit in tokens"
+            )
+        held = f" and {self._amount(self.held)} held by calls under way" if self.held else ""
+        return (
+            f"{budget} refused a call to {self.model!r}: {self._amount(self.spent)} spent{held}, "
+            f"and this call would cost about {self._amount(self.call)}"
+        )
+
+    def _amount(self, amount: Decimal | int) -> str:
+        return f"{money.text(amount)} USD" if self.unit == money.CURRENCY else f"{amount} tokens"  # type: ignore[arg-type]
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Keyword arguments survive pickling, so that the error crosses process pools."""
+        return (_rebuild, (self.__dict__,))
+
+
+def _rebuild(fields: dict[str, object]) -> BudgetExceededError:
+    return BudgetExceededError(**fields)  # type: ignore[arg-type]

@@ -1,0 +1,57 @@
+"""The one boundary where our failures stop: suppressed, logged as a WARNING once a place, and counted.
+
+Code that runs inside the user's application runs under `guard`. Only a budget's decision passes it.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import Counter
+from typing import TYPE_CHECKING, Final
+
+from otel_cost.errors import BudgetExceededError
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+_logger = logging.getLogger("otel_cost")
+_lock = threading.Lock()
+_failures: Counter[str] = Counter()
+
+
+class guard:  # noqa: N801 - a context manager that reads like a statement
+    """Suppress and count whatever fails inside; what the block was to do is then simply missing.
+
+    Args:
+        place: what was being done, as a person would say it: ``reading the usage of a response``.
+    """
+
+    __slots__ = ("_place",)
+
+    def __init__(self, place: str) -> None:
+        self._place: Final = place
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> bool:
+        if kind is None or isinstance(error, BudgetExceededError) or not isinstance(error, Exception):
+            return False
+        report(self._place, error)
+        return True
+
+
+def report(place: str, error: Exception) -> None:
+    """Count a failure at `place` and log it, the first time with its traceback, later ones at DEBUG."""
+    with _lock:
+        _failures[place] += 1
+        first = _failures[place] == 1
+    level = logging.WARNING if first else logging.DEBUG
+    _logger.log(level, "otel-cost failed while %s: %s (the application goes on)", place, error, exc_info=error)
+
+
+def failures() -> dict[str, int]:
+    """How often something of ours failed and was suppressed, by place, since the process started."""
+    with _lock:
+        return dict(_failures)

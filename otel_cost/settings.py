@@ -1,0 +1,118 @@
+"""Every environment variable of otel-cost, typed, and documented once: here.
+
+A value that cannot be read gets one clear line in the log and the default; it never stops the application.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A base URL that the user says speaks to an LLM provider.
+
+    Attributes:
+        base_url: scheme, host, port and path prefix, without a trailing slash.
+        provider: the provider whose prices hold there, such as ``openai``.
+        format: the wire format spoken there; None where the path tells.
+    """
+
+    base_url: str
+    provider: str
+    format: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Variable:
+    """One environment variable: its name, how its text is read, what holds without it, what it is for."""
+
+    name: str
+    read: Callable[[str], Any]
+    default: Callable[[], Any]
+    shown_default: str
+    doc: str
+
+
+def _path(text: str) -> Path:
+    return Path(text).expanduser()
+
+
+def _url(text: str) -> str:
+    parts = urlsplit(text)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ValueError("it must be a URL like http://127.0.0.1:4318")
+    return text.rstrip("/")
+
+
+def _endpoints(text: str) -> tuple[Endpoint, ...]:
+    return tuple(_endpoint(item.strip()) for item in text.split(",") if item.strip())
+
+
+def _endpoint(item: str) -> Endpoint:
+    base_url, equals, target = item.rpartition("=")
+    provider, _, wire_format = target.strip().partition("/")
+    if not equals or not provider:
+        raise ValueError(f"{item!r} must be BASE_URL=provider or BASE_URL=provider/format")
+    return Endpoint(_url(base_url.strip()), provider, wire_format or None)
+
+
+def data_folder() -> Path:
+    """Where otel-cost keeps its files unless told otherwise: ``$XDG_DATA_HOME/otel-cost``."""
+    base = os.environ.get("XDG_DATA_HOME")
+    return (Path(base) if base else Path.home() / ".local" / "share") / "otel-cost"
+
+
+LEDGER: Final = Variable(
+    "OTEL_COST_LEDGER",
+    _path,
+    lambda: data_folder() / "ledger.duckdb",
+    "~/.local/share/otel-cost/ledger.duckdb",
+    "The ledger's DuckDB file.",
+)
+SPOOL: Final = Variable(
+    "OTEL_COST_SPOOL",
+    _path,
+    lambda: data_folder() / "spool",
+    "~/.local/share/otel-cost/spool",
+    "The folder where `--traces_exporter otel_cost` leaves segments, and from which the ledger drains them.",
+)
+ENDPOINTS: Final = Variable(
+    "OTEL_COST_ENDPOINTS",
+    _endpoints,
+    tuple,
+    "(none)",
+    "Base URLs that speak to an LLM provider under another host: BASE_URL=provider or BASE_URL=provider/format, "
+    "comma separated.",
+)
+URL: Final = Variable(
+    "OTEL_COST_URL",
+    _url,
+    lambda: "http://127.0.0.1:4318",
+    "http://127.0.0.1:4318",
+    "Where the dashboard and the commands look for the ledger service.",
+)
+
+VARIABLES: Final = (LEDGER, SPOOL, ENDPOINTS, URL)
+
+
+def get(variable: Variable, environ: Mapping[str, str] | None = None) -> Any:
+    """The value of `variable`: what the environment says, or its default where that is missing or cannot be read."""
+    raw = (os.environ if environ is None else environ).get(variable.name, "").strip()
+    if not raw:
+        return variable.default()
+    try:
+        return variable.read(raw)
+    except ValueError as error:
+        _logger.warning("%s=%s: %s. Using the default, %s", variable.name, raw, error, variable.shown_default)
+        return variable.default()
