@@ -59,7 +59,9 @@ def sync() -> None:
     for step in (install_uv, sync_all):
         environ = {**os.environ, "UV_PROJECT_ENVIRONMENT": str(VENV)}
         if subprocess.run(step, cwd=ROOT, check=False, env=environ).returncode:
-            sys.exit(f"Setting up failed at: {' '.join(step)}\nThe first run needs the package index. Then run it again.")
+            sys.exit(
+                f"Setting up failed at: {' '.join(step)}\nThe first run needs the package index. Then run it again."
+            )
     STAMP.write_text(wanted.hexdigest())
 
 

@@ -59,5 +59,3 @@ def _missing(name: str, extra: str) -> click.Command:
 @click.version_option(version("otel-cost"), prog_name="otel-cost")
 def main() -> None:
     """What LLM calls cost, who spent it, and budgets that hold."""
-
-

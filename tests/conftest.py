@@ -1,0 +1,48 @@
+"""What all tests share."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+HOW_TO_GET = {
+    "chromium": "On Debian or Ubuntu: apt-get install chromium",
+    "go": "See https://go.dev/doc/install",
+    "uv": "pip install uv",
+}
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The checkout."""
+    return Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def bin_folder() -> Path:
+    """Where the programs of this environment are: otel-cost, opentelemetry-instrument, python."""
+    return Path(sys.executable).parent
+
+
+@pytest.fixture(scope="session")
+def need_program() -> Callable[..., Path]:
+    """Find a program that pip cannot bring: its path. The test skips where it is missing, and fails in CI."""
+
+    def need(*names: str) -> Path:
+        for name in names:
+            if found := shutil.which(name):
+                return Path(found)
+        reason = f"{' or '.join(names)} is not installed. {HOW_TO_GET[names[0]]}"
+        if os.environ.get("CI"):
+            pytest.fail(f"CI must have it: {reason}")
+        pytest.skip(reason)
+
+    return need
