@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from importlib.metadata import EntryPoint, entry_points, version
-
+from importlib.metadata import entry_points, version
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 # Which extra brings a module that a command needs and a base install lacks.
 _EXTRAS = {
