@@ -1,0 +1,70 @@
+#!/usr/bin/env python3
+"""Put a tracing backend into .cache, once, and print where its program is.
+
+python tests/e2e/backends/install.py phoenix    from PyPI, in an environment of its own, locked in phoenix.txt
+python tests/e2e/backends/install.py jaeger     from its Go modules, as its own go.sum pins them; needs Go 1.26+
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+CACHE = HERE.parents[2] / ".cache"
+LOCK = HERE / "phoenix.txt"
+JAEGER = "github.com/jaegertracing/jaeger@v1.76.0"
+"""Its cmd/jaeger is Jaeger 2.13; later releases of Jaeger 2 are no Go modules (their path lacks the /v2)."""
+
+
+def main(arguments: list[str]) -> int:
+    """Print the path of the wanted program; the exit status."""
+    backends = {"phoenix": phoenix, "jaeger": jaeger}
+    if len(arguments) != 1 or arguments[0] not in backends:
+        print(__doc__)
+        return 2
+    print(backends[arguments[0]]())
+    return 0
+
+
+def phoenix() -> Path:
+    """Phoenix, installed with the locked versions and hashes unless it is there already."""
+    folder = CACHE / "phoenix"
+    lock = hashlib.sha256(LOCK.read_bytes()).hexdigest()
+    if not (stamp := folder / ".synced").exists() or stamp.read_text() != lock:
+        uv = shutil.which("uv") or str(CACHE / "uv-env" / "bin" / "uv")
+        run(uv, "venv", "--quiet", "--clear", "--python", sys.executable, str(folder))
+        run(uv, "pip", "sync", "--quiet", "--require-hashes", "--python", str(folder / "bin" / "python"), str(LOCK))
+        stamp.write_text(lock)
+    return folder / "bin" / "phoenix"
+
+
+def jaeger() -> Path:
+    """Jaeger, built inside its own module, so that its go.mod and go.sum hold, unless it is there already."""
+    program = CACHE / JAEGER.rpartition("/")[2] / "jaeger"
+    if not program.exists():
+        program.parent.mkdir(parents=True, exist_ok=True)
+        source = json.loads(run("go", "mod", "download", "-json", JAEGER, cwd=program.parent))["Dir"]
+        half = program.with_suffix(".part")
+        run("go", "build", "-mod=readonly", "-trimpath", "-ldflags=-s -w", "-o", str(half), "./cmd/jaeger", cwd=source)
+        half.replace(program)
+    return program
+
+
+def run(*command: str, cwd: str | Path | None = None) -> str:
+    """What `command` printed; its complaints go to the screen, and its failure ends this program."""
+    done = subprocess.run(
+        command, cwd=cwd, stdout=subprocess.PIPE, text=True, check=False, env={**os.environ, "CGO_ENABLED": "0"}
+    )
+    if done.returncode:
+        sys.exit(f"failed: {' '.join(command)}\n{done.stdout}")
+    return done.stdout
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
