@@ -1,0 +1,2 @@
+-- How many calls stand in the books.
+SELECT count(*) AS calls FROM calls;

@@ -1,0 +1,2 @@
+-- The dimensions that occur in the books, by name.
+SELECT dimension FROM dimensions ORDER BY dimension;

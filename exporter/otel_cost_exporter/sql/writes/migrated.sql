@@ -1,0 +1,2 @@
+-- A migration ran.
+INSERT INTO schema_version VALUES ($version, $applied_at);
