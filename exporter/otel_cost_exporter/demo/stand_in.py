@@ -55,7 +55,7 @@ if TYPE_CHECKING:
 
 HEADER: Final = "x-stand-in"
 PROVIDER_HEADERS: Final = {"x-stand-in-provider": "otel-cost"}
-_SENTENCE: Final = "This answer comes from the otel-cost stand-in provider and no LLM vendor was called. "
+_SENTENCE: Final = "This is the otel-cost stand-in provider: no LLM was called. "
 _IN_PROMPT: Final = re.compile(r"\[stand-in ([^\]]*)\]")
 _STARTUP_SECONDS: Final = 10
 

@@ -84,7 +84,7 @@ def test_chat_stream_states_usage_only_when_asked(gpt: openai.OpenAI, *, asked: 
         gpt.chat.completions.create(model="gpt-4o", messages=HELLO, stream=True, extra_headers=STEER, **options)
     )
     text = "".join(c.choices[0].delta.content or "" for c in chunks if c.choices)
-    assert text.startswith("This answer comes from the otel-cost stand-in")
+    assert text.startswith("This is the otel-cost stand-in")
     usages = [c.usage for c in chunks if c.usage]
     assert [u.total_tokens for u in usages] == ([1200] if asked else [])
     assert bool(chunks[-1].choices) is not asked

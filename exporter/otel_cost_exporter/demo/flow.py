@@ -1,0 +1,182 @@
+"""What the demo does, step by step."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import webbrowser
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from otel_cost import settings
+from otel_cost_exporter.demo import stand_in
+from otel_cost_exporter.demo.processes import (
+    HOST,
+    free_ports,
+    program,
+    running,
+    serving,
+    signals_end_the_block,
+)
+from otel_cost_exporter.demo.tell import BY, Teller
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from otel_cost_exporter.demo.processes import Service
+
+AGENT: Final = Path(__file__).with_name("agent.py")
+KEYS: Final = {"OPENAI_API_KEY": "OpenAI", "ANTHROPIC_API_KEY": "Anthropic"}
+_INTERRUPTED: Final = 130
+_LOOK_EVERY_SECONDS: Final = 0.3
+
+
+def run(*, once: bool, live: bool, port: int) -> None:
+    """Run the demo to its end: `once` what was spent is printed, or else until the explorer is no longer wanted.
+
+    Args:
+        once: leave nothing behind and open no explorer.
+        live: call the real vendors.
+        port: the explorer's, 0 for a free one.
+
+    Raises:
+        click.ClickException: a part of it did not start, or failed.
+        SystemExit: it was interrupted before it was done.
+    """
+    teller = Teller()
+    try:
+        with signals_end_the_block(), ExitStack() as parts:
+            if once:
+                folder = parts.enter_context(tempfile.TemporaryDirectory(prefix="otel-cost-demo-"))
+            else:
+                folder = tempfile.mkdtemp(prefix="otel-cost-demo-")
+            _Demo(teller, Path(folder), parts).run(once=once, live=live, port=port)
+    except KeyboardInterrupt:
+        teller.say("Stopped.")
+        raise SystemExit(_INTERRUPTED) from None
+
+
+class _Demo:
+    """One run of the demo. What it starts ends with `parts`."""
+
+    def __init__(self, teller: Teller, folder: Path, parts: ExitStack) -> None:
+        self._teller, self._folder, self._parts = teller, folder, parts
+        self._say = teller.say
+        self._ledger_file = folder / "ledger.duckdb"
+        # Nothing of the demo may reach the books that the user keeps, or come from there.
+        own = {settings.LEDGER.name: str(self._ledger_file), settings.SPOOL.name: str(folder / "spool")}
+        self._environ = {**os.environ, **own}
+
+    def run(self, *, once: bool, live: bool, port: int) -> None:
+        environ = self._live() if live else self._stand_in()
+        ledger = self._start_ledger()
+        self._run_agent(ledger, environ)
+        by = "&".join(f"by={key}" for key in BY)
+        summary = ledger.get(f"/v1/summary?{by}")
+        if not summary["rows"]:
+            raise click.ClickException(f"the agent ran, but no call of it reached the ledger at {ledger.url}")
+        self._say()
+        self._teller.spent(summary, ledger.get("/v1/budgets"))
+        if not once:
+            self._explore(ledger, port)
+
+    def _stand_in(self) -> dict[str, str]:
+        """Start the stand-in provider; the environment in which the agent talks to it, and no real key is near."""
+        provider = self._parts.enter_context(stand_in.running())
+        self._say(f"Stand-in LLM provider on {provider.url}: no vendor is called and nothing is charged.")
+        vendors = ("OPENAI_", "ANTHROPIC_")
+        kept = {name: value for name, value in self._environ.items() if not name.startswith(vendors)}
+        return {**kept, **provider.environ}
+
+    def _live(self) -> dict[str, str]:
+        """The environment in which the agent talks to real vendors."""
+        missing = [key for key in KEYS if not self._environ.get(key)]
+        if len(missing) == len(KEYS):
+            raise click.ClickException(f"--live needs {' or '.join(KEYS)}: set one of them, or leave --live out")
+        vendors = " and ".join(vendor for key, vendor in KEYS.items() if key not in missing)
+        self._say(f"LIVE: the agent calls {vendors} with your key. This spends real money, some US cents.", "bold red")
+        for key in missing:
+            self._say(f"{key} is not set: what needs {KEYS[key]} is left out.", "yellow")
+        return self._environ
+
+    def _start_ledger(self) -> Service:
+        grpc, port = free_ports(2)
+        command = [program("otel-cost"), "serve", "--ledger", str(self._ledger_file)]
+        command += ["--grpc", f"{HOST}:{grpc}", "--http", f"{HOST}:{port}"]
+        log = self._folder / "serve.log"
+        with self._teller.step("Starting the ledger service"):
+            return self._parts.enter_context(
+                serving("the ledger service", command, self._environ, port=port, health="/healthz", log=log)
+            )
+
+    def _run_agent(self, ledger: Service, environ: Mapping[str, str]) -> None:
+        command = [program("opentelemetry-instrument"), sys.executable, str(AGENT)]
+        with (
+            self._teller.step("Running the agent: opentelemetry-instrument python agent.py"),
+            running(command, _instrumented(environ, ledger), stdout=subprocess.PIPE) as process,
+        ):
+            last = ""
+            # It is a pipe, as asked for.
+            with process.stdout as output:  # type: ignore[union-attr]
+                for line in output:
+                    last = line.decode(errors="replace").rstrip()
+                    self._say(f"  {last}")
+            if status := process.wait():
+                raise click.ClickException(f"the agent ended with status {status}: {last}")
+
+    def _explore(self, ledger: Service, port: int) -> None:
+        port = port or free_ports(1)[0]
+        command = [program("otel-cost"), "dashboard", "--url", ledger.url, "--port", str(port), "--no-browser"]
+        log = self._folder / "dashboard.log"
+        with self._teller.step("Starting the cost explorer"):
+            explorer = self._parts.enter_context(
+                serving("the cost explorer", command, self._environ, port=port, health="/_stcore/health", log=log)
+            )
+        self._say(f"Cost explorer: {explorer.url}", "bold")
+        self._say(f"Ledger service: {ledger.url}, its books: {self._ledger_file}")
+        self._say("Ctrl-C ends it.")
+        if _has_browser():
+            webbrowser.open(explorer.url)
+        try:
+            while True:
+                ledger.check()
+                explorer.check()
+                time.sleep(_LOOK_EVERY_SECONDS)
+        except KeyboardInterrupt:
+            self._say(f"Stopped. The books stay: otel-cost serve --ledger {self._ledger_file}")
+
+
+def _instrumented(environ: Mapping[str, str], ledger: Service) -> dict[str, str]:
+    """`environ` with OpenTelemetry set to send traces to `ledger`, whatever it was set to."""
+    kept = {
+        name: value for name, value in environ.items() if not name.startswith("OTEL_") or name.startswith("OTEL_COST_")
+    }
+    hosts = [environ.get("NO_PROXY") or environ.get("no_proxy"), HOST, "localhost"]
+    no_proxy = ",".join(host for host in hosts if host)
+    return {
+        **kept,
+        "OTEL_SERVICE_NAME": "demo-agent",
+        "OTEL_RESOURCE_ATTRIBUTES": "deployment.environment.name=demo",
+        "OTEL_TRACES_EXPORTER": "otlp",
+        "OTEL_METRICS_EXPORTER": "none",
+        "OTEL_LOGS_EXPORTER": "none",
+        "OTEL_EXPORTER_OTLP_ENDPOINT": ledger.url,
+        "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
+        "NO_PROXY": no_proxy,
+        "no_proxy": no_proxy,
+        "PYTHONUNBUFFERED": "1",
+        "PYTHONSAFEPATH": "1",  # the agent's own folder holds modules of the demo
+    }
+
+
+def _has_browser() -> bool:
+    """Whether a browser would open a window, and not take over the terminal or fail."""
+    if sys.platform in {"darwin", "win32"}:
+        return True
+    return any(os.environ.get(name) for name in ("BROWSER", "DISPLAY", "WAYLAND_DISPLAY"))
