@@ -1,1 +1,13 @@
-"""LLM cost tracking and budgets that speak OpenTelemetry."""
+"""LLM cost tracking and budgets that speak OpenTelemetry.
+
+>>> import otel_cost
+>>> with otel_cost.attribute(project="atlas", stage="draft"):
+...     with otel_cost.budget("run", "nightly-7", limit_usd="0.50"):
+...         ...
+"""
+
+from otel_cost.attribution import attribute
+from otel_cost.budgets import budget
+from otel_cost.errors import BudgetExceededError
+
+__all__ = ["BudgetExceededError", "attribute", "budget"]

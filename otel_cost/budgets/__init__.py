@@ -1,0 +1,8 @@
+"""Budgets: which hold in a context, what a call may cost, and the decision before it leaves."""
+
+from otel_cost.budgets.context import budget, budgets_in
+from otel_cost.budgets.limit import Budget, Limit
+from otel_cost.budgets.memory import STORE, Hold, MemoryStore
+from otel_cost.budgets.sizing import Ask, Spend, learn, likely
+
+__all__ = ["STORE", "Ask", "Budget", "Hold", "Limit", "MemoryStore", "Spend", "budget", "budgets_in", "learn", "likely"]

@@ -1,0 +1,98 @@
+"""Which budgets hold in a context: those in its baggage, those of blocks further out, and those of the process."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from opentelemetry import trace
+
+from otel_cost import attribution, semconv
+from otel_cost.attribution import Budgeted, Scope
+from otel_cost.budgets.limit import Budget, Limit
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from decimal import Decimal
+
+    from opentelemetry.context import Context
+
+_logger = logging.getLogger(__name__)
+_unreadable: set[str] = set()
+_MOST_UNREADABLE = 1000
+
+
+def budget(
+    dimension: str,
+    id: str,  # noqa: A002 - what it is
+    *,
+    limit_usd: Decimal | int | str | None = None,
+    limit_tokens: int | None = None,
+) -> Scope:
+    """Bound what the calls inside a ``with`` block may spend together, and attribute them to `id`.
+
+    The bound is the id's, not the block's: whatever this process spends for the same `dimension` and `id` counts.
+
+    >>> with budget("run", "nightly-7", limit_usd="0.50"):
+    ...     ...
+
+    Args:
+        dimension: any dimension, such as ``run``.
+        id: the id within it.
+        limit_usd: US dollars, as a decimal text, `Decimal` or whole number; or
+        limit_tokens: tokens, input and output together. Exactly one of the two.
+
+    Raises:
+        ValueError: a dimension, id or limit that cannot be, and what it must look like.
+        BudgetExceededError: inside the block, by the call that would break it.
+    """
+    if (limit_usd is None) == (limit_tokens is None):
+        raise ValueError("a budget needs limit_usd or limit_tokens, and not both")
+    if isinstance(limit_usd, float):
+        raise ValueError(f"limit_usd={limit_usd!r} is a float, which is not exact: write limit_usd={str(limit_usd)!r}")  # noqa: TRY004 - one error type for bad limits
+    limit = Limit.of_tokens(limit_tokens) if limit_tokens is not None else Limit.of_usd(limit_usd or 0)
+    name = attribution.check_dimension(dimension)
+    return Scope(
+        {semconv.dimension_key(name): attribution.check_id(name, id), semconv.budget_key(name): limit.text},
+    )
+
+
+def budgets_in(found: Mapping[str, str], current: Context | None = None) -> tuple[Budget, ...]:
+    """The budgets that hold in the context `current`, whose baggage `attribution.members` are `found`.
+
+    One that baggage names without an id is the request's own: it is named by the trace. What comes from outside only
+    ever adds a budget or tightens one, since the process's own are always among them.
+    """
+    tightest: dict[tuple[str, str, bool], Budget] = {}
+    named = (*_budgeted(found), *attribution.enclosing(current), *_budgeted(attribution.process_members()))
+    for named_budget in named:
+        limit = _limit(named_budget)
+        if limit is None:
+            continue
+        budget_id = named_budget.id or _trace_id(current)
+        key = (named_budget.dimension, budget_id, limit.in_tokens)
+        if key not in tightest or limit.amount < tightest[key].limit.amount:
+            tightest[key] = Budget(named_budget.dimension, budget_id, limit)
+    return tuple(tightest.values())
+
+
+def _budgeted(found: Mapping[str, str]) -> Iterator[Budgeted]:
+    for key, value in found.items():
+        if key.startswith(semconv.BUDGET_PREFIX) and (dimension := semconv.budgeted_dimension_of(key)):
+            yield Budgeted(dimension, found.get(semconv.dimension_key(dimension)), value)
+
+
+def _limit(named: Budgeted) -> Limit | None:
+    try:
+        return Limit.parse(named.limit)
+    except ValueError as error:
+        line = f"{semconv.budget_key(named.dimension)}={named.limit} in baggage: {error}. This budget is ignored"
+        if line not in _unreadable and len(_unreadable) < _MOST_UNREADABLE:
+            _unreadable.add(line)
+            _logger.warning("%s", line)
+        return None
+
+
+def _trace_id(current: Context | None) -> str:
+    span = trace.get_current_span(current).get_span_context()
+    return f"trace-{trace.format_trace_id(span.trace_id)}" if span.is_valid else "unnamed"

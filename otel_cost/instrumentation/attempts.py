@@ -1,0 +1,99 @@
+"""One call of an SDK is one call, however often it retries; and a refusal reaches the code that made it, at once.
+
+An SDK's own request method sends one or several HTTP requests. While it runs, they are attempts of one `Call`, and a
+refusal travels through it as a `BaseException`, which no retry loop catches, and leaves it as what it is.
+"""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any
+
+import wrapt
+
+from otel_cost.errors import BudgetExceededError
+from otel_cost.instrumentation.call import Call
+from otel_cost.safety import guard
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from types import TracebackType
+
+    from otel_cost.usage import Request
+
+SDK_MODULES = ("openai._base_client", "anthropic._base_client")
+"""Modules whose ``SyncAPIClient.request`` and ``AsyncAPIClient.request`` make one call, with its retries."""
+
+
+class Refused(BaseException):
+    """Carries a refusal through an SDK's retry loop."""
+
+    def __init__(self, error: BudgetExceededError) -> None:
+        self.error = error
+        super().__init__(str(error))
+
+
+class Attempts:
+    """The HTTP requests of one SDK call."""
+
+    def __init__(self) -> None:
+        self.call: Call | None = None
+        self._status: int | None = None
+
+    def __enter__(self) -> None:
+        self._token = _current.set(self)
+
+    def __exit__(self, _: type[BaseException] | None, error: BaseException | None, __: TracebackType | None) -> None:
+        _current.reset(self._token)
+        if isinstance(error, Refused):
+            raise error.error from None
+        call = self.call
+        if call is not None and not call.streaming:
+            with guard("ending a call"):
+                call.fails(error, self._status)
+
+    def failed(self, error: BaseException | None, status: int | None) -> None:
+        """An attempt brought no answer; the SDK may try again."""
+        self._status = status if error is None else None
+
+
+_current: ContextVar[Attempts | None] = ContextVar("otel_cost.attempts", default=None)
+
+
+def begin(request: Request) -> tuple[Call, Attempts | None]:
+    """The call that `request` belongs to, begun if this is its first attempt, and the SDK call around it, if any.
+
+    Raises:
+        BudgetExceededError: it may not leave. Inside an SDK call, `Refused` with it.
+    """
+    attempts = _current.get()
+    if attempts is None:
+        return Call.begin(request), None
+    if attempts.call is None or attempts.call.ended or attempts.call.streaming:
+        attempts.call = _begin_inside(request)
+    return attempts.call, attempts
+
+
+def _begin_inside(request: Request) -> Call:
+    try:
+        return Call.begin(request)
+    except BudgetExceededError as error:
+        raise Refused(error) from None
+
+
+def wrap_sdk(module: Any) -> None:
+    """Wrap the request methods of an SDK's base client module."""
+    wrapt.wrap_function_wrapper(module, "SyncAPIClient.request", _request)
+    wrapt.wrap_function_wrapper(module, "AsyncAPIClient.request", _request_async)
+
+
+def _request(wrapped: Callable[..., Any], _: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    with Attempts():
+        return wrapped(*args, **kwargs)
+
+
+async def _request_async(
+    wrapped: Callable[..., Awaitable[Any]], _: object, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Any:
+    with Attempts():
+        return await wrapped(*args, **kwargs)

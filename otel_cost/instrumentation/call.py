@@ -1,0 +1,250 @@
+"""The life of one call: reserve -> send (and retry) -> read the response -> cost -> settle -> the span ends."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from dataclasses import replace
+from functools import lru_cache
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING, Any
+
+from opentelemetry import context, trace
+from opentelemetry.trace import SpanKind, StatusCode
+
+from otel_cost import attribution, live_span, pricing, semconv
+from otel_cost.budgets import STORE, Spend, budgets_in, learn, likely
+from otel_cost.errors import BudgetExceededError
+from otel_cost.pricing import Cost
+from otel_cost.safety import guard
+from otel_cost.usage import Reading, Usage
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from opentelemetry.context import Context
+
+    from otel_cost.budgets import Budget, Hold
+    from otel_cost.usage import Request
+
+_logger = logging.getLogger(__name__)
+_BROKEN_OFF = (asyncio.CancelledError, GeneratorExit, KeyboardInterrupt, SystemExit)
+
+
+class Call:
+    """One call to a model. It ends exactly once, whoever comes first: the response, an error, or the span's end.
+
+    Attributes:
+        streaming: whether its response is still passing by, so that it ends with it.
+        ended: whether its cost is settled.
+    """
+
+    def __init__(self, request: Request, span: trace.Span, budgets: tuple[Budget, ...], *, owns_span: bool) -> None:
+        self._request, self._span, self._owns_span = request, span, owns_span
+        self._budgets = budgets
+        self._hold: Hold | None = None
+        self._reader: Any = None
+        self._attempts = 0
+        # Reentrant: a stream that is garbage collected ends its call, and collection can happen under the lock.
+        self._lock = threading.RLock()
+        self.streaming = False
+        self.ended = False
+
+    @classmethod
+    def begin(cls, request: Request) -> Call:
+        """Decide whether the call may leave, and hold what it is likely to cost.
+
+        Raises:
+            BudgetExceededError: it may not.
+        """
+        end_abandoned()
+        pricing.load_in_background()
+        current = context.get_current()
+        budgets = budgets_in(attribution.members(current), current)
+        adopted = live_span.adopt(trace.get_current_span(current))
+        call = cls(request, adopted[0] if adopted else _start_span(request), budgets, owns_span=adopted is None)
+        if adopted:
+            adopted[1].call = call
+        if budgets:
+            call._reserve()
+        return call
+
+    def _reserve(self) -> None:
+        try:
+            self._hold = STORE.reserve(self._budgets, likely(self._request, self._budgets))
+        except BudgetExceededError as error:
+            self._end("refused", None, Cost.nothing(), error=type(error).__name__)
+            raise
+
+    def context(self) -> Context:
+        """The context to send a request in: the call's span is current, and none of our baggage leaves with it."""
+        self._attempts += 1
+        return trace.set_span_in_context(self._span, attribution.without_ours(context.get_current()))
+
+    def answered(self, reader: Any) -> None:
+        """The response has come and is read by `reader` as it passes by; `stream_ends` follows."""
+        self._reader, self.streaming = reader, True
+
+    def feed(self, piece: bytes) -> None:
+        """The next piece of the response has passed by."""
+        if self._reader is not None:
+            self._reader.feed(piece)
+
+    def stream_ends(self, error: BaseException | None = None, *, whole: bool = False) -> None:
+        """The response has passed by: to its end where `whole`, else as far as application and network let it."""
+        self.streaming = False
+        with guard("reading a response"):
+            self._end_with(self._reading(), whole=whole, error=error)
+
+    def read(self, reader: Any, body: bytes) -> None:
+        """The whole response is here."""
+        reader.feed(body)
+        self._end_with(replace(reader.reading(), complete=True), whole=True)
+
+    def span_ends(self) -> None:
+        """The span of another instrumentation that stands for this call ends now, and takes nothing later."""
+        self._end_with(self._reading(), whole=False)
+
+    def fails(self, error: BaseException | None = None, status: int | None = None) -> None:
+        """No attempt brought an answer. The last one broke off with `error` or was answered with an error `status`."""
+        if status is not None:
+            self._end("error", None, Cost.nothing(), error=str(status))
+        elif isinstance(error, _BROKEN_OFF):
+            self._end("cut", None, Cost.unknown("broken off before an answer came; the provider may charge for it"))
+        else:
+            cost = Cost.unknown("no answer came; the provider may charge for it")
+            self._end("error", None, cost, error=type(error).__name__ if error else None)
+
+    def _reading(self) -> Reading:
+        return self._reader.reading() if self._reader is not None else Reading()
+
+    def _end_with(self, reading: Reading, *, whole: bool, error: BaseException | None = None) -> None:
+        """End with what the response said. A stream that stated its end is whole, wherever the reader stopped."""
+        cut = not (whole or reading.complete) or error is not None
+        cost = self._cost(reading)
+        if cut and not reading.complete:
+            reading = self._at_least(reading)
+            cost = self._cost(reading).estimated("the response was cut: this is what it had used by then, about")
+        elif reading.usage is None and reading.output_events:
+            reading = self._at_least(reading)
+            cost = self._cost(reading).estimated(
+                "the stream stated no usage (stream_options.include_usage asks for it)"
+            )
+        failed = error is not None and not isinstance(error, _BROKEN_OFF)
+        self._end("cut" if cut else "ok", reading, cost, error=type(error).__name__ if failed else None)
+
+    def _at_least(self, reading: Reading) -> Reading:
+        """`reading`, with what was surely used by then where it states less."""
+        asked = likely(self._request, ()).tokens - (self._request.max_output_tokens or 0)
+        stated = reading.usage or Usage(input_tokens=max(asked, 0) if self._request.max_output_tokens else 0)
+        return replace(reading, usage=replace(stated, output_tokens=max(stated.output_tokens, reading.output_events)))
+
+    def _cost(self, reading: Reading) -> Cost:
+        if reading.usage is None:
+            return Cost.unknown("the response stated no usage")
+        if not self._request.known_provider:
+            return Cost.unknown(
+                f"{self._request.provider} is no known provider: name it with OTEL_COST_ENDPOINTS=BASE_URL=provider"
+            )
+        models = [model for model in (reading.model, self._request.model) if model]
+        cost = Cost.unknown("neither request nor response names a model")
+        for model in models:
+            cost = pricing.price(
+                provider=self._request.provider, model=model, usage=reading.usage, service_tier=reading.service_tier
+            )
+            if cost.amount is not None:
+                break
+        return cost
+
+    def _end(self, outcome: str, reading: Reading | None, cost: Cost, *, error: str | None = None) -> None:
+        with self._lock:
+            if self.ended:
+                return
+            self.ended = True
+        usage = reading.usage if reading is not None else None
+        tokens = usage.total_tokens if usage is not None else 0
+        if self._hold is not None:
+            STORE.settle(self._hold, Spend(cost.amount, tokens))
+        if usage is not None:
+            learn(self._request.model, usage.output_tokens)
+        if cost.status == "unknown" and outcome == "ok":
+            _say_once(self._request, cost.reason)
+        with guard("putting a call on its span"):
+            self._onto_span(outcome, reading, cost, error)
+
+    def _onto_span(self, outcome: str, reading: Reading | None, cost: Cost, error: str | None) -> None:
+        attributes: dict[str, Any] = {
+            semconv.CALL_OUTCOME: outcome,
+            semconv.CALL_ATTEMPTS: self._attempts,
+            **live_span.cost_attributes(cost),
+            **live_span.budget_attributes(self._budgets),
+            **_reading_attributes(reading),
+        }
+        if error is not None:
+            attributes[semconv.ERROR_TYPE] = error
+            self._span.set_status(StatusCode.ERROR)
+        self._span.set_attributes(attributes)
+        if self._owns_span:
+            self._span.end()
+
+
+@lru_cache(maxsize=1)
+def _tracer() -> trace.Tracer:
+    return trace.get_tracer("otel_cost")
+
+
+def _start_span(request: Request) -> trace.Span:
+    attributes: dict[str, Any] = {
+        semconv.GEN_AI_OPERATION_NAME: request.wire_format.operation,
+        semconv.GEN_AI_PROVIDER_NAME: request.provider,
+        semconv.GEN_AI_REQUEST_MODEL: request.model,
+        semconv.GEN_AI_REQUEST_MAX_TOKENS: request.max_output_tokens or None,
+        semconv.GEN_AI_REQUEST_STREAM: request.stream or None,
+        semconv.SERVER_ADDRESS: request.host,
+        semconv.SERVER_PORT: request.port,
+    }
+    name = f"{request.wire_format.operation} {request.model or ''}".strip()
+    present = {key: value for key, value in attributes.items() if value is not None}
+    return _tracer().start_span(name, kind=SpanKind.CLIENT, attributes=present)
+
+
+def _reading_attributes(reading: Reading | None) -> Mapping[str, Any]:
+    if reading is None:
+        return {}
+    stated = {semconv.GEN_AI_RESPONSE_MODEL: reading.model, semconv.GEN_AI_RESPONSE_ID: reading.response_id}
+    usage = live_span.usage_attributes(reading.usage) if reading.usage is not None else {}
+    return {**{key: value for key, value in stated.items() if value is not None}, **usage}
+
+
+_MOST_SAID = 1000
+_said: set[tuple[str, str | None]] = set()
+
+
+def _say_once(request: Request, reason: str | None) -> None:
+    """One line a model, so that unknown cost does not pass unnoticed."""
+    key = (request.provider, request.model)
+    if key not in _said and len(_said) < _MOST_SAID:
+        _said.add(key)
+        _logger.warning("the cost of calls to %r is unknown: %s", request.model, reason)
+
+
+_abandoned: SimpleQueue[Call] = SimpleQueue()
+
+
+def abandon(call: Call) -> None:
+    """Leave the end of `call` to whoever comes by next: its stream was garbage collected, unread or half read.
+
+    Collection can strike inside any lock of this thread, a span exporter's too, so nothing is ended there and then.
+    """
+    _abandoned.put(call)
+
+
+def end_abandoned() -> None:
+    """End the calls whose streams were garbage collected."""
+    while True:
+        try:
+            call = _abandoned.get_nowait()
+        except Empty:
+            return
+        call.stream_ends()

@@ -1,0 +1,161 @@
+"""Spans that are still open: putting the cost on one as it ends, once, and on the one that stands for the call.
+
+An instrumentation's span is frozen before any processor hears that it ended, so its ``end`` is replaced, on the
+instance, when it starts. That works whatever the order of the processors, with public API only.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+from opentelemetry import trace
+
+from otel_cost import attribution, money, pricing, semconv
+from otel_cost.budgets import STORE, Spend, budgets_in
+from otel_cost.safety import guard
+from otel_cost.usage import Usage
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from opentelemetry.context import Context
+    from opentelemetry.sdk.trace import Span
+
+    from otel_cost.budgets import Budget
+    from otel_cost.pricing import Cost
+
+_USAGE_ATTRIBUTES = {
+    "input_tokens": semconv.GEN_AI_USAGE_INPUT_TOKENS,
+    "output_tokens": semconv.GEN_AI_USAGE_OUTPUT_TOKENS,
+    "cache_read_tokens": semconv.GEN_AI_USAGE_CACHE_READ_TOKENS,
+    "cache_write_tokens": semconv.GEN_AI_USAGE_CACHE_WRITE_TOKENS,
+    "reasoning_tokens": semconv.GEN_AI_USAGE_REASONING_TOKENS,
+}
+
+
+class Metered(Protocol):
+    """A call seen on the wire, whose figures go onto a span of somebody else."""
+
+    def span_ends(self) -> None:
+        """Put what is known onto the span now: it takes nothing later."""
+
+
+class LiveSpan:
+    """Stands in for ``span.end`` while the span is open.
+
+    Attributes:
+        call: the call on the wire that this span stands for; None where none was seen.
+        covered: whether a span below it carries the cost already.
+    """
+
+    __slots__ = ("_context", "_end", "_parent", "_span", "call", "covered")
+
+    def __init__(self, span: Span, parent_context: Context | None) -> None:
+        self._span, self._end, self._context = span, span.end, parent_context
+        self._parent = _live(trace.get_current_span(parent_context))
+        self.call: Metered | None = None
+        self.covered = False
+        span.end = self  # type: ignore[method-assign] # the point of this class
+
+    def __call__(self, end_time: int | None = None) -> None:
+        """End the span, its cost on it."""
+        self._span.__dict__.pop("end", None)
+        with guard("putting a cost on a span"):
+            self._settle()
+        self._end(end_time)
+
+    def _settle(self) -> None:
+        attributes = self._span.attributes or {}
+        if self.call is not None:
+            self.call.span_ends()
+        elif not self.covered and semconv.COST_STATUS not in attributes and is_inference(attributes):
+            self._cost_from_attributes(attributes)
+        if semconv.COST_STATUS in (self._span.attributes or {}):
+            self._cover()
+
+    def _cover(self) -> None:
+        above = self._parent
+        while above is not None and not above.covered:
+            above.covered = True
+            above = above._parent  # noqa: SLF001 - of the same class
+
+    def _cost_from_attributes(self, attributes: Mapping[str, Any]) -> None:
+        """For a client that is not wrapped: what its instrumentation says was used."""
+        usage = _usage_of(attributes)
+        if usage is None:
+            return
+        cost = _cost_of(attributes, usage)
+        budgets = budgets_in(attribution.members(self._context), self._context)
+        STORE.charge(budgets, Spend(cost.amount, usage.total_tokens))
+        self._span.set_attributes({**cost_attributes(cost), **budget_attributes(budgets), semconv.CALL_OUTCOME: "ok"})
+
+
+def is_inference(attributes: Mapping[str, Any]) -> bool:
+    """Whether a span's attributes say that it is one call to a model."""
+    return attributes.get(semconv.GEN_AI_OPERATION_NAME) in semconv.INFERENCE_OPERATIONS
+
+
+def adopt(current: trace.Span) -> tuple[trace.Span, LiveSpan] | None:
+    """The open span, `current` or the nearest above it, that stands for the call about to leave; None where none does.
+
+    One that stands for another call already, or for more than one call (an agent's), does not.
+    """
+    live = _live(current)
+    while live is not None:
+        attributes = live._span.attributes or {}  # noqa: SLF001 - of the same module
+        if is_inference(attributes):
+            return (live._span, live) if live.call is None and not live.covered else None  # noqa: SLF001
+        if semconv.GEN_AI_OPERATION_NAME in attributes:
+            return None
+        live = live._parent  # noqa: SLF001
+    return None
+
+
+def _live(span: trace.Span) -> LiveSpan | None:
+    end = getattr(span, "__dict__", {}).get("end")
+    return end if isinstance(end, LiveSpan) else None
+
+
+def usage_attributes(usage: Usage) -> dict[str, int]:
+    """`usage` as span attributes: input and output always, the others where there are any."""
+    figures = {name: getattr(usage, field) for field, name in _USAGE_ATTRIBUTES.items()}
+    always = {semconv.GEN_AI_USAGE_INPUT_TOKENS, semconv.GEN_AI_USAGE_OUTPUT_TOKENS}
+    return {name: count for name, count in figures.items() if count or name in always}
+
+
+def _usage_of(attributes: Mapping[str, Any]) -> Usage | None:
+    figures = {field: attributes.get(name) for field, name in _USAGE_ATTRIBUTES.items()}
+    stated = {field: count for field, count in figures.items() if isinstance(count, int) and count >= 0}
+    return Usage(**stated) if "input_tokens" in stated or "output_tokens" in stated else None
+
+
+def _cost_of(attributes: Mapping[str, Any], usage: Usage) -> Cost:
+    provider = attributes.get(semconv.GEN_AI_PROVIDER_NAME)
+    model = attributes.get(semconv.GEN_AI_RESPONSE_MODEL) or attributes.get(semconv.GEN_AI_REQUEST_MODEL)
+    if not isinstance(provider, str) or not isinstance(model, str):
+        return pricing.Cost.unknown("the span names no provider and model")
+    return pricing.price(provider=provider, model=model, usage=usage)
+
+
+def cost_attributes(cost: Cost) -> dict[str, str | float]:
+    """`cost` as span attributes; the exact figure as text, and the proposed conventions' one beside it."""
+    found: dict[str, str | float | None] = {
+        semconv.COST_STATUS: cost.status,
+        semconv.COST_SOURCE: cost.source,
+        semconv.COST_PRICE_VERSION: cost.price_version,
+        semconv.COST_REASON: cost.reason,
+    }
+    if cost.amount is not None:
+        found[semconv.COST_AMOUNT] = money.text(cost.amount)
+        found[semconv.COST_CURRENCY] = money.CURRENCY
+        found[semconv.GEN_AI_USAGE_COST_AMOUNT] = float(cost.amount)  # the proposal asks for a double
+        found[semconv.GEN_AI_USAGE_COST_CURRENCY] = money.CURRENCY
+        found[semconv.GEN_AI_USAGE_COST_SOURCE] = cost.source
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def budget_attributes(budgets: tuple[Budget, ...]) -> dict[str, str]:
+    """The limits that held for a call, as span attributes. The tightest stands where a dimension has several."""
+    by_dimension = {semconv.budget_key(budget.dimension): budget.limit.text for budget in reversed(budgets)}
+    ids = {semconv.dimension_key(budget.dimension): budget.id for budget in reversed(budgets)}
+    return {**ids, **by_dimension}

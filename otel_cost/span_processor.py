@@ -1,0 +1,41 @@
+"""The span processor: attribution from baggage when a span starts, cost when it ends, budgets' second line."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from opentelemetry.sdk.trace import SpanProcessor
+
+from otel_cost import attribution, semconv
+from otel_cost.budgets import STORE, budgets_in
+from otel_cost.live_span import LiveSpan, is_inference
+from otel_cost.safety import guard
+
+if TYPE_CHECKING:
+    from opentelemetry.context import Context
+    from opentelemetry.sdk.trace import Span
+
+OWN_SCOPE = "otel_cost"
+"""Instrumentation scope of the spans that otel-cost starts itself."""
+
+
+class CostSpanProcessor(SpanProcessor):
+    """Says who pays on every span, and puts the cost on the one span that stands for each call."""
+
+    def on_start(self, span: Span, parent_context: Context | None = None) -> None:
+        """Attribute `span`.
+
+        Raises:
+            BudgetExceededError: the span says that it is a call, and its budget is spent. Only for calls of clients
+                that are not wrapped; the gate of the others stands where the request leaves.
+        """
+        with guard("attributing a span"):
+            members = attribution.members(parent_context)
+            for dimension, id_ in attribution.dimensions(members).items():
+                span.set_attribute(semconv.dimension_key(dimension), id_)
+            scope = span.instrumentation_scope
+            ours = scope is not None and scope.name == OWN_SCOPE
+            if members and not ours and is_inference(span.attributes or {}):
+                model = (span.attributes or {}).get(semconv.GEN_AI_REQUEST_MODEL)
+                STORE.check(budgets_in(members, parent_context), str(model) if model else None)
+            LiveSpan(span, parent_context)

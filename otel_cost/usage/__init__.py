@@ -1,0 +1,8 @@
+"""A provider's exchange -> `Usage`: which wire format it speaks, and what its response says was used."""
+
+from otel_cost.usage.formats import FORMATS, WireFormat
+from otel_cost.usage.model import Usage
+from otel_cost.usage.reading import Reading, reader_of
+from otel_cost.usage.request import Request, recognise
+
+__all__ = ["FORMATS", "Reading", "Request", "Usage", "WireFormat", "reader_of", "recognise"]

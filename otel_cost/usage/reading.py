@@ -1,0 +1,163 @@
+"""Read a response's usage while it passes by: whole JSON bodies and server-sent events, without holding them up."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+from otel_cost.usage.decoding import decoder_of
+from otel_cost.usage.model import Usage
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from otel_cost.usage.decoding import Decoder
+    from otel_cost.usage.formats import Path, WireFormat
+
+_METERS = tuple(field.name for field in fields(Usage))
+_LARGEST_BODY = 64 * 1024 * 1024  # a whole response beyond it is passed on unread, not kept in memory
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a response has said so far.
+
+    Attributes:
+        usage: None while none was stated.
+        model: the model that answered.
+        response_id: the provider's id of the response.
+        service_tier: the tier that it was served and is charged at.
+        complete: whether the response reached its own end, so that `usage` is final.
+        output_events: for a stream, how many events carried a piece of the answer; a floor for output tokens.
+    """
+
+    usage: Usage | None = None
+    model: str | None = None
+    response_id: str | None = None
+    service_tier: str | None = None
+    complete: bool = False
+    output_events: int = 0
+
+
+class JsonReader:
+    """Reads one JSON document that arrives in pieces."""
+
+    def __init__(self, wire_format: WireFormat, decoder: Decoder) -> None:
+        self._format, self._decoder = wire_format, decoder
+        self._pieces: list[bytes] = []
+        self._size = 0
+
+    def feed(self, piece: bytes) -> None:
+        """Take the next piece of the body, as it came off the wire."""
+        self._size += len(piece)
+        if self._size <= _LARGEST_BODY:
+            self._pieces.append(self._decoder.decode(piece))
+        else:
+            self._pieces.clear()
+
+    def reading(self) -> Reading:
+        """What the document says; an empty reading where it is not whole or is no JSON."""
+        try:
+            document = json.loads(b"".join(self._pieces))
+        except ValueError:
+            return Reading()
+        return (
+            _Statement(self._format).take(document).reading(complete=True) if isinstance(document, dict) else Reading()
+        )
+
+
+class EventReader:
+    """Reads server-sent events that arrive in pieces, cut anywhere."""
+
+    def __init__(self, wire_format: WireFormat, decoder: Decoder) -> None:
+        self._format, self._decoder = wire_format, decoder
+        self._rest = b""
+        self._statement = _Statement(wire_format)
+        self._complete = False
+        self._output_events = 0
+
+    def feed(self, piece: bytes) -> None:
+        """Take the next piece of the body, as it came off the wire."""
+        lines = (self._rest + self._decoder.decode(piece)).splitlines(keepends=True)
+        # A line without its end may go on in the next piece, and a CR at the very end may be half of a CRLF.
+        self._rest = lines.pop() if lines and not lines[-1].endswith(b"\n") else b""
+        for line in lines:
+            self._line(line)
+
+    def reading(self) -> Reading:
+        """What the events so far say."""
+        if self._rest:
+            self._line(self._rest)
+            self._rest = b""
+        return self._statement.reading(complete=self._complete, output_events=self._output_events)
+
+    def _line(self, line: bytes) -> None:
+        if not line.startswith(b"data:"):
+            return
+        data = line[5:].strip()
+        if data == b"[DONE]":
+            self._complete = True
+            return
+        try:
+            event = json.loads(data)
+        except ValueError:
+            return
+        if isinstance(event, dict):
+            self._event(event)
+
+    def _event(self, event: dict[str, Any]) -> None:
+        self._complete = self._complete or event.get("type") in self._format.stream_ends
+        # Every format streams its answer in events that have a delta or choices with one.
+        self._output_events += bool(event.get("delta") or event.get("choices"))
+        for root in self._format.stream_roots:
+            if isinstance(document := _dig(event, root), dict):
+                self._statement.take(document)
+
+
+class _Statement:
+    """What documents of one response state, each correcting those before it."""
+
+    def __init__(self, wire_format: WireFormat) -> None:
+        self._format = wire_format
+        self._usage: dict[str, Any] = {}
+        self._model: str | None = None
+        self._id: str | None = None
+        self._tier: str | None = None
+
+    def take(self, document: dict[str, Any]) -> _Statement:
+        usage = document.get("usage")
+        if isinstance(usage, dict):
+            self._usage.update({key: value for key, value in usage.items() if value is not None})
+        self._model = _text(document.get("model")) or self._model
+        self._id = _text(document.get("id")) or self._id
+        self._tier = _text(document.get("service_tier")) or _text(self._usage.get("service_tier")) or self._tier
+        return self
+
+    def reading(self, *, complete: bool, output_events: int = 0) -> Reading:
+        usage = _usage(self._format.meters, self._usage) if self._usage else None
+        return Reading(usage, self._model, self._id, self._tier, complete, output_events)
+
+
+def _usage(meters: Mapping[str, tuple[Path, ...]], stated: dict[str, Any]) -> Usage:
+    return Usage(**{name: sum(_count(_dig(stated, path)) for path in meters.get(name, ())) for name in _METERS})
+
+
+def _dig(document: Any, path: Path) -> Any:
+    for name in path:
+        document = document.get(name) if isinstance(document, dict) else None
+    return document
+
+
+def _count(value: object) -> int:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+def reader_of(wire_format: WireFormat, headers: Mapping[str, str]) -> JsonReader | EventReader:
+    """The reader for a response in `wire_format` that has these `headers` (names in lower case)."""
+    kind = EventReader if headers.get("content-type", "").startswith("text/event-stream") else JsonReader
+    return kind(wire_format, decoder_of(headers.get("content-encoding", "")))

@@ -1,0 +1,120 @@
+"""Is this HTTP request a call to a model, and what does it ask for?"""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from otel_cost import settings
+from otel_cost.usage.formats import FORMATS, PROVIDERS
+
+if TYPE_CHECKING:
+    from otel_cost.usage.formats import WireFormat
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request to a model.
+
+    Attributes:
+        wire_format: the format that its response will have.
+        provider: value of ``gen_ai.provider.name``; the host where the provider is not known.
+        known_provider: whether `provider` is one, and not just a host.
+        host, port: where it goes.
+        model: the model asked for.
+        max_output_tokens: the bound on the answer that the request states, for all its choices; None where it does not.
+        stream: whether the answer is asked for as a stream.
+        body_size: bytes of the request's body.
+    """
+
+    wire_format: WireFormat
+    provider: str
+    known_provider: bool
+    host: str
+    port: int | None
+    model: str | None
+    max_output_tokens: int | None
+    stream: bool
+    body_size: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Target:
+    wire_format: WireFormat
+    provider: str
+    known: bool
+    host: str
+    port: int | None
+
+
+def recognise(method: str, url: str, body: bytes) -> Request | None:
+    """The request to a model that ``method url`` with `body` is; None for any other request.
+
+    A host that nobody named counts as a model's where the path and the body have the shape of a known format. Its
+    provider is then its host, and what it costs is unknown.
+    """
+    if method != "POST":
+        return None
+    target = _target(url.partition("?")[0], settings.get(settings.ENDPOINTS))
+    if target is None:
+        return None
+    fields = _fields(body)
+    model = fields.get("model")
+    if not target.known and not isinstance(model, str):
+        return None
+    return Request(
+        wire_format=target.wire_format,
+        provider=target.provider,
+        known_provider=target.known,
+        host=target.host,
+        port=target.port,
+        model=model if isinstance(model, str) else None,
+        max_output_tokens=_max_output_tokens(target.wire_format, fields),
+        stream=fields.get("stream") is True,
+        body_size=len(body),
+    )
+
+
+@lru_cache(maxsize=1024)
+def _target(url: str, endpoints: tuple[settings.Endpoint, ...]) -> _Target | None:
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    for endpoint in endpoints:
+        if url.startswith(f"{endpoint.base_url}/"):
+            wire_format = FORMATS.get(endpoint.format or "") or _format_of(parts.path)
+            return _Target(wire_format, endpoint.provider, True, host, parts.port) if wire_format else None  # noqa: FBT003
+    wire_format = _format_of(parts.path)
+    if wire_format is None:
+        return None
+    provider = PROVIDERS.get(host)
+    return _Target(wire_format, provider or host, provider is not None, host, parts.port)
+
+
+def _format_of(path: str) -> WireFormat | None:
+    return next((wire_format for wire_format in FORMATS.values() if path.endswith(wire_format.path)), None)
+
+
+def _fields(body: bytes) -> dict[str, Any]:
+    try:
+        fields = json.loads(body)
+    except ValueError:
+        return {}
+    return fields if isinstance(fields, dict) else {}
+
+
+def _max_output_tokens(wire_format: WireFormat, fields: dict[str, Any]) -> int | None:
+    if wire_format.operation == "embeddings":
+        return 0
+    stated = next((fields[name] for name in wire_format.max_tokens if _is_count(fields.get(name))), None)
+    choices = fields.get("n")
+    return stated if stated is None or not _is_count(choices) else stated * choices
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0
