@@ -85,9 +85,11 @@ class LiveSpan:
         if usage is None:
             return
         cost = _cost_of(attributes, usage)
-        budgets = budgets_in(attribution.members(self._context), self._context)
+        members = attribution.members(self._context)
+        budgets = budgets_in(members, self._context)
         STORE.charge(budgets, Spend(cost.amount, usage.total_tokens))
-        self._span.set_attributes({**cost_attributes(cost), **budget_attributes(budgets), semconv.CALL_OUTCOME: "ok"})
+        limits = budget_attributes(budgets, attribution.dimensions(members))
+        self._span.set_attributes({**cost_attributes(cost), **limits, semconv.CALL_OUTCOME: "ok"})
 
 
 def is_inference(attributes: Mapping[str, Any]) -> bool:
@@ -154,8 +156,14 @@ def cost_attributes(cost: Cost) -> dict[str, str | float]:
     return {name: value for name, value in found.items() if value is not None}
 
 
-def budget_attributes(budgets: tuple[Budget, ...]) -> dict[str, str]:
-    """The limits that held for a call, as span attributes. The tightest stands where a dimension has several."""
-    by_dimension = {semconv.budget_key(budget.dimension): budget.limit.text for budget in reversed(budgets)}
-    ids = {semconv.dimension_key(budget.dimension): budget.id for budget in reversed(budgets)}
-    return {**ids, **by_dimension}
+def budget_attributes(budgets: tuple[Budget, ...], dimensions: Mapping[str, str]) -> dict[str, str]:
+    """The limits that held for a call that `dimensions` pay for, as span attributes; of a dimension's, the innermost.
+
+    A budget that was named without an id gives its dimension the one that it got.
+    """
+    found: dict[str, str] = {}
+    for budget in reversed(budgets):
+        if dimensions.get(budget.dimension, budget.id) == budget.id:
+            found[semconv.dimension_key(budget.dimension)] = budget.id
+            found[semconv.budget_key(budget.dimension)] = budget.limit.text
+    return found

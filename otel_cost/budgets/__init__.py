@@ -3,6 +3,19 @@
 from otel_cost.budgets.context import budget, budgets_in
 from otel_cost.budgets.limit import Budget, Limit
 from otel_cost.budgets.memory import STORE, Hold, MemoryStore
-from otel_cost.budgets.sizing import Ask, Spend, learn, likely
+from otel_cost.budgets.sizing import Ask, Spend, input_tokens, learn, likely
 
-__all__ = ["STORE", "Ask", "Budget", "Hold", "Limit", "MemoryStore", "Spend", "budget", "budgets_in", "learn", "likely"]
+__all__ = [
+    "STORE",
+    "Ask",
+    "Budget",
+    "Hold",
+    "Limit",
+    "MemoryStore",
+    "Spend",
+    "budget",
+    "budgets_in",
+    "input_tokens",
+    "learn",
+    "likely",
+]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass, replace
@@ -95,6 +96,12 @@ class MemoryStore:
         with self._lock:
             return replace(self._accounts.get((dimension, id), Account()))
 
+    def forked(self) -> None:
+        """In a forked child: no thread of the parent is there to give the lock back, or to settle what it held."""
+        self._lock = threading.RLock()
+        for account in self._accounts.values():
+            account.held_usd, account.held_tokens, account.under_way = Decimal(0), 0, 0
+
     def clear(self) -> None:
         """Forget all accounts."""
         with self._lock:
@@ -149,4 +156,7 @@ def _decide(budget: Budget, account: Account, ask: Ask) -> None:
 
 
 STORE = MemoryStore()
-"""The store of this process."""
+"""The store of this process. A forked child starts with what its parent had spent."""
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=STORE.forked)

@@ -48,12 +48,17 @@ class Spend:
     tokens: int
 
 
+def input_tokens(request: Request) -> int:
+    """About how many input tokens `request` has, rather too many than too few."""
+    return -(-request.body_size // _BYTES_PER_TOKEN)
+
+
 def likely(request: Request, budgets: Iterable[Budget]) -> Ask:
     """What `request` is likely to spend. It is priced only where one of `budgets` is in US dollars."""
     output = request.max_output_tokens
     if output is None:
         output = _largest.get(request.model or "", UNSTATED_OUTPUT)
-    usage = Usage(input_tokens=-(-request.body_size // _BYTES_PER_TOKEN), output_tokens=output)
+    usage = Usage(input_tokens=input_tokens(request), output_tokens=output)
     usd = None
     if request.model and request.known_provider and not all(budget.limit.in_tokens for budget in budgets):
         usd = pricing.price(provider=request.provider, model=request.model, usage=usage).amount

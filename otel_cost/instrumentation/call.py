@@ -14,7 +14,7 @@ from opentelemetry import context, trace
 from opentelemetry.trace import SpanKind, StatusCode
 
 from otel_cost import attribution, live_span, pricing, semconv
-from otel_cost.budgets import STORE, Spend, budgets_in, learn, likely
+from otel_cost.budgets import STORE, Spend, budgets_in, input_tokens, learn, likely
 from otel_cost.errors import BudgetExceededError
 from otel_cost.pricing import Cost
 from otel_cost.safety import guard
@@ -43,9 +43,11 @@ class Call:
     def __init__(self, request: Request, span: trace.Span, budgets: tuple[Budget, ...], *, owns_span: bool) -> None:
         self._request, self._span, self._owns_span = request, span, owns_span
         self._budgets = budgets
+        self._dimensions: dict[str, str] = {}
         self._hold: Hold | None = None
         self._reader: Any = None
         self._attempts = 0
+        self._attributes: dict[str, Any] = {}
         # Reentrant: a stream that is garbage collected ends its call, and collection can happen under the lock.
         self._lock = threading.RLock()
         self.streaming = False
@@ -61,9 +63,11 @@ class Call:
         end_abandoned()
         pricing.load_in_background()
         current = context.get_current()
-        budgets = budgets_in(attribution.members(current), current)
+        members = attribution.members(current)
+        budgets = budgets_in(members, current)
         adopted = live_span.adopt(trace.get_current_span(current))
         call = cls(request, adopted[0] if adopted else _start_span(request), budgets, owns_span=adopted is None)
+        call._dimensions = attribution.dimensions(members)
         if adopted:
             adopted[1].call = call
         if budgets:
@@ -103,8 +107,13 @@ class Call:
         self._end_with(replace(reader.reading(), complete=True), whole=True)
 
     def span_ends(self) -> None:
-        """The span of another instrumentation that stands for this call ends now, and takes nothing later."""
-        self._end_with(self._reading(), whole=False)
+        """The span of another instrumentation that stands for this call ends now, and takes nothing later.
+
+        Its own figures may follow another convention than ours, so ours are put on it last.
+        """
+        if not self.ended:
+            self._end_with(self._reading(), whole=False)
+        self._span.set_attributes(self._attributes)
 
     def fails(self, error: BaseException | None = None, status: int | None = None) -> None:
         """No attempt brought an answer. The last one broke off with `error` or was answered with an error `status`."""
@@ -121,23 +130,26 @@ class Call:
 
     def _end_with(self, reading: Reading, *, whole: bool, error: BaseException | None = None) -> None:
         """End with what the response said. A stream that stated its end is whole, wherever the reader stopped."""
-        cut = not (whole or reading.complete) or error is not None
-        cost = self._cost(reading)
+        cut = error is not None or not (whole or reading.complete)
+        doubt = None
         if cut and not reading.complete:
-            reading = self._at_least(reading)
-            cost = self._cost(reading).estimated("the response was cut: this is what it had used by then, about")
+            doubt = "the response was cut: about what it had used by then"
         elif reading.usage is None and reading.output_events:
+            doubt = "the stream stated no usage (stream_options.include_usage asks for it)"
+        if doubt:
             reading = self._at_least(reading)
-            cost = self._cost(reading).estimated(
-                "the stream stated no usage (stream_options.include_usage asks for it)"
-            )
+        cost = self._cost(reading)
         failed = error is not None and not isinstance(error, _BROKEN_OFF)
-        self._end("cut" if cut else "ok", reading, cost, error=type(error).__name__ if failed else None)
+        self._end(
+            "cut" if cut else "ok",
+            reading,
+            cost.estimated(doubt) if doubt else cost,
+            error=type(error).__name__ if failed else None,
+        )
 
     def _at_least(self, reading: Reading) -> Reading:
         """`reading`, with what was surely used by then where it states less."""
-        asked = likely(self._request, ()).tokens - (self._request.max_output_tokens or 0)
-        stated = reading.usage or Usage(input_tokens=max(asked, 0) if self._request.max_output_tokens else 0)
+        stated = reading.usage or Usage(input_tokens=input_tokens(self._request))
         return replace(reading, usage=replace(stated, output_tokens=max(stated.output_tokens, reading.output_events)))
 
     def _cost(self, reading: Reading) -> Cost:
@@ -174,18 +186,18 @@ class Call:
             self._onto_span(outcome, reading, cost, error)
 
     def _onto_span(self, outcome: str, reading: Reading | None, cost: Cost, error: str | None) -> None:
-        attributes: dict[str, Any] = {
+        self._attributes = {
             semconv.CALL_OUTCOME: outcome,
             semconv.CALL_ATTEMPTS: self._attempts,
             **live_span.cost_attributes(cost),
-            **live_span.budget_attributes(self._budgets),
+            **live_span.budget_attributes(self._budgets, self._dimensions),
             **_reading_attributes(reading),
         }
         if error is not None:
-            attributes[semconv.ERROR_TYPE] = error
+            self._attributes[semconv.ERROR_TYPE] = error
             self._span.set_status(StatusCode.ERROR)
-        self._span.set_attributes(attributes)
         if self._owns_span:
+            self._span.set_attributes(self._attributes)
             self._span.end()
 
 

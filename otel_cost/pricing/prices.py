@@ -6,6 +6,7 @@ stands on a call's path: the table is loaded when the first call leaves, and a p
 
 from __future__ import annotations
 
+import os
 import threading
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -43,6 +44,16 @@ def _snapshot() -> Any:
         snapshot = data_snapshot.get_snapshot()
     _loaded.set()
     return snapshot
+
+
+def _forked() -> None:
+    """A child must not wait for a lock that a thread of its parent held."""
+    global _lock, _begun
+    _lock, _begun = threading.Lock(), threading.Event()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)
 
 
 @lru_cache(maxsize=1)
