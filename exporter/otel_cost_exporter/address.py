@@ -1,0 +1,68 @@
+"""Where a service listens."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from dataclasses import dataclass, replace
+
+from otel_cost_exporter.errors import AddressError
+
+_HIGHEST_PORT = 65535
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A host and a port; port 0 asks the system for a free one.
+
+    >>> str(Address.parse("127.0.0.1:4317")), str(Address.parse("[::1]:0"))
+    ('127.0.0.1:4317', '[::1]:0')
+    """
+
+    host: str
+    port: int
+
+    @classmethod
+    def parse(cls, text: str) -> Address:
+        """Read ``HOST:PORT``, where an IPv6 host stands in brackets.
+
+        Raises:
+            ValueError: it is something else.
+        """
+        host, _, port = text.rpartition(":")
+        bracketed = host.startswith("[") and host.endswith("]")
+        if not host or not port.isdecimal() or int(port) > _HIGHEST_PORT or (":" in host and not bracketed):
+            raise ValueError(f"{text!r} is no address: write it like 127.0.0.1:4317 or [::1]:4317")
+        return cls(host[1:-1] if bracketed else host, int(port))
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only programs on this machine can reach it."""
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"
+
+    def with_port(self, port: int) -> Address:
+        """The same host with another port."""
+        return replace(self, port=port)
+
+    def listen(self, purpose: str, option: str) -> socket.socket:
+        """A socket that listens on it.
+
+        Args:
+            purpose: what for, as an error says it.
+            option: the command-line option that chooses another address, for the error.
+
+        Raises:
+            AddressError: it cannot be listened on.
+        """
+        try:
+            family, *_, where = socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)[0]
+            return socket.create_server(where[:2], family=family)
+        except OSError as error:
+            reason = error.strerror or error
+            raise AddressError(f"{self} cannot be listened on for {purpose}: {reason}. Choose with {option}") from None

@@ -1,0 +1,60 @@
+"""The read API. Money in its answers is an exact decimal string, and null where it is unknown."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from fastapi import APIRouter, FastAPI, HTTPException, Request  # noqa: TC002 - FastAPI reads the annotations
+from fastapi.responses import JSONResponse
+
+from otel_cost_exporter.errors import QuestionError
+
+if TYPE_CHECKING:
+    from otel_cost_exporter.ledger import Ledger
+    from otel_cost_exporter.reader import Reader
+
+
+def app(ledger: Ledger, reader: Reader, *more: APIRouter) -> FastAPI:
+    """The whole HTTP side: the read API on `reader`, the health of `ledger`, and the routes of `more`."""
+    found = FastAPI(title="otel-cost ledger", docs_url=None, redoc_url=None, openapi_url="/v1/openapi.json")
+    for router in (_questions(reader), _health(ledger, reader), *more):
+        found.include_router(router)
+    return found
+
+
+def _questions(reader: Reader) -> APIRouter:
+    router = APIRouter(prefix="/v1")
+
+    @router.get("/summary")
+    def summary(request: Request) -> JSONResponse:
+        """What was spent, by whatever is asked."""
+        try:
+            return JSONResponse(reader.summary(request.query_params.multi_items()))
+        except QuestionError as error:
+            raise HTTPException(400, str(error)) from None
+
+    @router.get("/budgets")
+    def budgets() -> dict[str, list[dict[str, Any]]]:
+        """Every budget that was seen, with what is spent of it, the most used first."""
+        return {"budgets": reader.budgets()}
+
+    @router.get("/dimensions")
+    def dimensions() -> dict[str, list[str]]:
+        """The dimensions that occur in the books."""
+        return {"dimensions": reader.dimensions()}
+
+    return router
+
+
+def _health(ledger: Ledger, reader: Reader) -> APIRouter:
+    router = APIRouter()
+
+    @router.get("/healthz")
+    def healthz() -> JSONResponse:
+        """Whether the books can be written."""
+        if ledger.failure is not None:
+            failing = {"status": "failing", "ledger": str(ledger.path), "reason": ledger.failure}
+            return JSONResponse(failing, 503)
+        return JSONResponse({"status": "ok", "ledger": str(ledger.path), "calls": reader.calls()})
+
+    return router

@@ -1,0 +1,67 @@
+"""Spool segments: files that hold calls until a ledger drains them.
+
+A segment is one OTLP ``ExportTraceServiceRequest``, nothing else. Its name starts with the time of writing, so that
+names sort in order, is unique across processes and machines, and ends with the checksum of its content, so that a torn
+one is known: ``<nanoseconds>-<process>-<random>.<crc32>.otlp``.
+
+Applications write segments, so this module needs nothing but the standard library.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import time
+import zlib
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_NAME: Final = re.compile(r"\d{20}-\d+-[0-9a-f]{16}\.([0-9a-f]{8})\.otlp\Z")
+TEMPORARY: Final = ".tmp"
+"""How the name of a segment ends while it is written; it starts with a dot then."""
+
+
+def write(folder: Path, content: bytes) -> Path:
+    """Leave `content` in `folder` as a segment that survives a crash of the machine; its path.
+
+    Raises:
+        OSError: the folder cannot be made or written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    name = f"{time.time_ns():020d}-{os.getpid()}-{secrets.token_hex(8)}.{zlib.crc32(content):08x}.otlp"
+    unfinished, path = folder / f".{name}{TEMPORARY}", folder / name
+    try:
+        with unfinished.open("xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        unfinished.rename(path)
+    except BaseException:
+        unfinished.unlink(missing_ok=True)
+        raise
+    sync_folder(folder)
+    return path
+
+
+def check(name: str, content: bytes) -> str | None:
+    """Why a file of the spool is no whole segment; None where it is one."""
+    found = _NAME.match(name)
+    if found is None:
+        return "its name is not that of a segment"
+    if zlib.crc32(content) != int(found[1], 16):
+        return f"its content is not what was written: the checksum in its name is {found[1]}"
+    return None
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in `folder` survive a crash of the machine."""
+    if os.name == "nt":  # folders cannot be opened there, and need not be
+        return
+    opened = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
