@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import gzip
-import json
-import os
-import re
 import signal
 import subprocess
 import sys
 import threading
 import time
-import urllib.request
-from dataclasses import dataclass
 from decimal import Decimal
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import duckdb
+import httpx2
 import pytest
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
@@ -28,75 +24,21 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExportResult
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from otel_cost import semconv
+from otel_cost_exporter.demo import stand_in
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from opentelemetry.sdk.trace import ReadableSpan
+
+    Start = Callable[..., Any]
 
 SECRET = "the merger is signed on Friday"
 LISTENING = r'Starting GRPC server.*"endpoint": "(127\.0\.0\.1:\d+)"'
 
 
-@dataclass(frozen=True)
-class Program:
-    process: subprocess.Popen[bytes]
-    log: Path
-
-    def says(self, pattern: str, seconds: float = 90) -> str:
-        """What the first group of `pattern` matched in its output, as soon as it is there."""
-        deadline = time.monotonic() + seconds
-        while not (found := re.search(pattern, self.log.read_text(errors="replace"))):
-            if self.process.poll() is not None or time.monotonic() > deadline:
-                pytest.fail(f"{self.log.stem} did not say {pattern!r}:\n{self.log.read_text(errors='replace')[-3000:]}")
-            time.sleep(0.1)
-        return found[1]
-
-    def end(self, how: signal.Signals = signal.SIGTERM) -> None:
-        if self.process.poll() is None:
-            self.process.send_signal(how)
-        self.process.wait(30)
-
-
 @pytest.fixture(scope="module")
-def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Program]]:
-    """Start a program that does not outlive this module's tests."""
-    programs: list[Program] = []
-
-    def starting(*command: str | Path, **environ: str) -> Program:
-        log = tmp_path_factory.mktemp("log") / f"{Path(command[0]).name}.log"
-        with log.open("wb") as output:
-            process = subprocess.Popen(
-                [str(part) for part in command],
-                env={**os.environ, **environ},
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-            )
-        programs.append(Program(process, log))
-        return programs[-1]
-
-    yield starting
-    for program in programs:
-        program.end()
-
-
-@pytest.fixture(scope="module")
-def fetched(root: Path, need_program: Callable[..., Path]) -> Callable[..., Path]:
-    """The program that a script of ours fetches or builds, once, into .cache; it needs `tool` for that."""
-
-    def fetch(tool: str, script: str, *arguments: str) -> Path:
-        made = subprocess.run([sys.executable, root / script, *arguments], capture_output=True, text=True, check=False)
-        if made.returncode == 2:
-            need_program(tool)
-        assert made.returncode == 0, made.stderr
-        return Path(made.stdout.strip())
-
-    return fetch
-
-
-@pytest.fixture(scope="module")
-def otelcol(fetched: Callable[..., Path]) -> Path:
+def otelcol(fetched: Start) -> Path:
     return fetched("go", "collector-config/build.py")
 
 
@@ -105,53 +47,8 @@ def config(root: Path) -> Path:
     return root / "collector-config" / "collector.yaml"
 
 
-@pytest.fixture(scope="module")
-def backends(
-    start: Callable[..., Program], fetched: Callable[..., Path], root: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Backends:
-    """Phoenix and Jaeger, on free ports."""
-    install = "tests/e2e/backends/install.py"
-    phoenix = start(
-        fetched("uv", install, "phoenix"),
-        "serve",
-        PHOENIX_HOST="127.0.0.1",
-        PHOENIX_PORT="0",
-        PHOENIX_GRPC_PORT="0",
-        PHOENIX_WORKING_DIR=str(tmp_path_factory.mktemp("phoenix")),
-        PHOENIX_TELEMETRY_ENABLED="false",
-        PHOENIX_ALLOW_EXTERNAL_RESOURCES="false",
-        PHOENIX_DISABLE_AGENT_ASSISTANT="true",
-        PHOENIX_ENABLE_MCP_SERVER="false",
-    )
-    jaeger = start(fetched("go", install, "jaeger"), "--config", root / "tests/e2e/backends/jaeger.yaml")
-    return Backends(
-        phoenix=phoenix.says(r"Uvicorn running on (http://127\.0\.0\.1:\d+)"),
-        jaeger="http://" + jaeger.says(r'Query server started.*"http_addr": "(127\.0\.0\.1:\d+)"'),
-        jaeger_otlp="http://" + jaeger.says(r'otlpreceiver.*Starting HTTP server.*"endpoint": "(127\.0\.0\.1:\d+)"'),
-    )
-
-
-@dataclass(frozen=True)
-class Backends:
-    """Where the tracing backends answer, and the attributes of the spans that they hold."""
-
-    phoenix: str
-    jaeger: str
-    jaeger_otlp: str
-
-    def in_phoenix(self) -> dict[str, dict[str, Any]]:
-        spans = get(f"{self.phoenix}/v1/projects/default/spans?limit=1000")["data"]
-        return {span["context"]["span_id"]: span["attributes"] for span in spans}
-
-    def in_jaeger(self, service: str) -> dict[str, dict[str, Any]]:
-        traces = get(f"{self.jaeger}/api/traces?service={service}&limit=1000")["data"]
-        spans = [span for trace in traces for span in trace["spans"]]
-        return {span["spanID"]: {tag["key"]: tag["value"] for tag in span["tags"]} for span in spans}
-
-
 def get(url: str) -> Any:
-    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(url, timeout=10) as answer:
-        return json.load(answer)
+    return httpx2.get(url).raise_for_status().json()
 
 
 def soon(what: Callable[[], Any], seconds: float = 30) -> Any:
@@ -164,10 +61,10 @@ def soon(what: Callable[[], Any], seconds: float = 30) -> Any:
 
 
 @pytest.fixture
-def collect(start: Callable[..., Program], otelcol: Path, config: Path, tmp_path: Path) -> Callable[..., Program]:
+def collect(start: Start, otelcol: Path, config: Path, tmp_path: Path) -> Start:
     """Start the Collector with the shipped configuration; its queue is this test's."""
 
-    def collecting(ledger: str, *more: str, backend: str = "http://127.0.0.1:9") -> Program:
+    def collecting(ledger: str, *more: str, backend: str = "http://127.0.0.1:9") -> Any:
         return start(
             otelcol,
             f"--config={config}",
@@ -185,12 +82,12 @@ def collect(start: Callable[..., Program], otelcol: Path, config: Path, tmp_path
 
 
 @pytest.fixture
-def serve(start: Callable[..., Program], bin_folder: Path, tmp_path: Path) -> Callable[..., tuple[Program, str]]:
+def serve(start: Start, tmp_path: Path) -> Start:
     """Start the ledger service on this test's books: the program and the address of its API."""
 
-    def serving(http: str = "127.0.0.1:0") -> tuple[Program, str]:
+    def serving(http: str = "127.0.0.1:0") -> tuple[Any, str]:
         command = ("serve", "--ledger", tmp_path / "ledger.duckdb", "--grpc", "127.0.0.1:0", "--http", http)
-        program = start(bin_folder / "otel-cost", *command, OTEL_COST_SPOOL=str(tmp_path / "spool"))
+        program = start("otel-cost", *command, OTEL_COST_SPOOL=str(tmp_path / "spool"))
         return program, program.says(r"(http://127\.0\.0\.1:\d+)")
 
     return serving
@@ -255,7 +152,7 @@ def priced(amount: str | None) -> dict[str, str]:
     )
 
 
-def send(collector: Program, spans: list[ReadableSpan]) -> None:
+def send(collector: Any, spans: list[ReadableSpan]) -> None:
     exporter = OTLPSpanExporter(endpoint=f"http://{collector.says(LISTENING)}", insecure=True)
     assert exporter.export(spans) is SpanExportResult.SUCCESS
     exporter.shutdown()
@@ -266,7 +163,7 @@ def test_a_real_collector_accepts_the_configuration(otelcol: Path, config: Path)
 
 
 def test_a_real_collector_accepts_what_is_added_to_somebody_s_own(
-    start: Callable[..., Program], otelcol: Path, config: Path, tmp_path: Path
+    start: Start, otelcol: Path, config: Path, tmp_path: Path
 ) -> None:
     (own := tmp_path / "own.yaml").write_text(
         "receivers: {otlp: {protocols: {grpc: {endpoint: 127.0.0.1:0}}}}\n"
@@ -289,7 +186,7 @@ def test_a_real_collector_accepts_what_is_added_to_somebody_s_own(
 
 
 def test_the_same_exact_cost_is_in_the_ledger_and_in_the_tracing_backends(
-    backends: Backends, serve: Callable[..., Any], collect: Callable[..., Program], tmp_path: Path
+    backends: Any, serve: Start, collect: Start, tmp_path: Path
 ) -> None:
     service, api = serve()
     collector = collect(api, *also_to_jaeger(backends), backend=backends.phoenix)
@@ -312,7 +209,47 @@ def test_the_same_exact_cost_is_in_the_ledger_and_in_the_tracing_backends(
     assert all(SECRET in str(attributes) for attributes in jaeger.values())  # the backend gets everything
 
 
-def also_to_jaeger(backends: Backends) -> tuple[str, ...]:
+def test_the_sample_agent_unchanged_through_the_collector(
+    start: Start,
+    backends: Any,
+    serve: Start,
+    collect: Start,
+    tmp_path: Path,
+) -> None:
+    service, api = serve()
+    collector = collect(api, *also_to_jaeger(backends), backend=backends.phoenix)
+    with stand_in.running() as provider:
+        agent = start(
+            "opentelemetry-instrument",
+            sys.executable,
+            Path(__file__).parents[2] / "examples" / "agent.py",
+            **provider.environ,
+            OTEL_SERVICE_NAME="agent",
+            OTEL_EXPORTER_OTLP_ENDPOINT=f"http://{collector.says(LISTENING)}",
+            OTEL_METRICS_EXPORTER="none",
+            OTEL_LOGS_EXPORTER="none",
+        )
+        assert agent.process.wait(90) == 0, agent.log.read_text()
+        sent = len(provider.requests)
+
+    total = soon(lambda: (figures := get(f"{api}/v1/summary")["total"])["calls"] == sent and figures)
+    assert (sent, total["refused_calls"], total["unknown_calls"]) == (12, 1, 0)
+    calls_in_jaeger = soon(lambda: len(held := having_cost(backends.in_jaeger("agent"))) == sent + 1 and held)
+    phoenix = soon(lambda: (held := having_cost(backends.in_phoenix())).keys() >= calls_in_jaeger.keys() and held)
+    assert backends.in_jaeger("agent", **{semconv.CALL_OUTCOME: "refused"}).keys() <= calls_in_jaeger.keys()
+
+    service.end()
+    costs = booked(tmp_path / "ledger.duckdb")
+    assert {span_id: Decimal(tags[semconv.COST_AMOUNT]) for span_id, tags in calls_in_jaeger.items()} == costs
+    assert {span_id: Decimal(phoenix[span_id][semconv.COST_AMOUNT]) for span_id in costs} == costs
+    assert Decimal(total["cost_usd"]) == sum(cost for cost in costs.values() if cost)
+
+
+def having_cost(spans: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    return {span_id: attributes for span_id, attributes in spans.items() if semconv.COST_STATUS in attributes}
+
+
+def also_to_jaeger(backends: Any) -> tuple[str, ...]:
     """What adds a second tracing backend to the shipped configuration."""
     return (
         f"exporters::otlp_http/jaeger::endpoint: {backends.jaeger_otlp}",
@@ -344,7 +281,7 @@ class SinkHandler(BaseHTTPRequestHandler):
         """Say nothing."""
 
 
-def test_the_ledger_s_pipeline_carries_calls_and_nothing_of_their_content(collect: Callable[..., Program]) -> None:
+def test_the_ledger_s_pipeline_carries_calls_and_nothing_of_their_content(collect: Start) -> None:
     with Sink() as sink:
         threading.Thread(target=sink.serve_forever, daemon=True).start()
         collector = collect(sink.url)
@@ -362,7 +299,7 @@ def test_the_ledger_s_pipeline_carries_calls_and_nothing_of_their_content(collec
 
 
 def test_nothing_is_lost_when_the_ledger_and_the_collector_are_killed(
-    serve: Callable[..., Any], collect: Callable[..., Program], tmp_path: Path
+    serve: Start, collect: Start, tmp_path: Path
 ) -> None:
     service, api = serve()
     collector = collect(api)

@@ -57,7 +57,10 @@ def jaeger() -> Path:
 
 
 def run(*command: str, cwd: str | Path | None = None) -> str:
-    """What `command` printed; its complaints go to the screen, and its failure ends this program."""
+    """What `command` printed. Its failure ends this program, with status 2 where it is not there at all."""
+    if shutil.which(command[0]) is None:
+        print(f"{command[0]} is not installed", file=sys.stderr)
+        sys.exit(2)
     done = subprocess.run(
         command, cwd=cwd, stdout=subprocess.PIPE, text=True, check=False, env={**os.environ, "CGO_ENABLED": "0"}
     )
