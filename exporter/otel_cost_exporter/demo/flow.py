@@ -18,6 +18,7 @@ from otel_cost import settings
 from otel_cost_exporter.demo import stand_in
 from otel_cost_exporter.demo.processes import (
     HOST,
+    check_free,
     free_ports,
     program,
     running,
@@ -46,9 +47,11 @@ def run(*, once: bool, live: bool, port: int) -> None:
         port: the explorer's, 0 for a free one.
 
     Raises:
-        click.ClickException: a part of it did not start, or failed.
+        click.ClickException: the port is taken, or a part of the demo did not start, or failed.
         SystemExit: it was interrupted before it was done.
     """
+    if port:
+        check_free(port)
     teller = Teller()
     try:
         with signals_end_the_block(), ExitStack() as parts:
@@ -138,12 +141,12 @@ class _Demo:
             explorer = self._parts.enter_context(
                 serving("the cost explorer", command, self._environ, port=port, health="/_stcore/health", log=log)
             )
-        self._say(f"Cost explorer: {explorer.url}", "bold")
-        self._say(f"Ledger service: {ledger.url}, its books: {self._ledger_file}")
-        self._say("Ctrl-C ends it.")
-        if _has_browser():
-            webbrowser.open(explorer.url)
         try:
+            self._say(f"Cost explorer: {explorer.url}", "bold")
+            self._say(f"Ledger service: {ledger.url}, its books: {self._ledger_file}")
+            self._say("Ctrl-C ends it.")
+            if _has_browser():
+                webbrowser.open(explorer.url)
             while True:
                 ledger.check()
                 explorer.check()

@@ -174,3 +174,18 @@ def free_ports(count: int) -> list[int]:
     finally:
         for probe in probes:
             probe.close()
+
+
+def check_free(port: int) -> None:
+    """Do nothing where nobody listens on the loopback `port`.
+
+    Raises:
+        click.ClickException: somebody does, or this user may not.
+    """
+    try:
+        socket.create_server((HOST, port)).close()
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        raise click.ClickException(
+            f"port {port} of {HOST} cannot be used ({reason}): choose another with --port, or leave it out"
+        ) from None

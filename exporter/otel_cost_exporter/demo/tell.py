@@ -46,15 +46,16 @@ class Teller:
     def spent(self, summary: dict[str, Any], budgets: dict[str, Any]) -> None:
         """The table of who spent what, and a line for each budget."""
         table = Table(title="What was spent, and by whom", box=box.SIMPLE_HEAD, title_justify="left")
-        for heading in ("Project", "Run", "Stage / role", "Model"):
+        table.pad_edge, table.collapse_padding = False, True
+        for heading in ("Project / run", "Stage / role", "Model"):
             table.add_column(heading, overflow="fold")
-        for heading in ("Calls", "Tokens in", "Tokens out", "Cost USD", "Refused"):
-            table.add_column(heading, justify="right")
+        for heading in ("Calls", "Tokens\nin", "Tokens\nout", "Cost\nUSD", "Refused"):
+            table.add_column(heading, justify="right", no_wrap=True)  # a figure is whole, however narrow the terminal
         for row in summary["rows"]:
-            who = [row[key] or "-" for key in BY]
-            table.add_row(who[0], who[1], f"{who[2]} / {who[3]}", who[4], *_figures(row))
+            project, run, stage, role, model = (row[key] or "-" for key in BY)
+            table.add_row(f"{project} / {run}", f"{stage} / {role}", model, *_figures(row))
         table.add_section()
-        table.add_row("Total", "", "", "", *_figures(summary["total"]), style="bold")
+        table.add_row("Total", "", "", *_figures(summary["total"]), style="bold")
         self.console.print(table)
         for budget in budgets["budgets"]:
             self.say(_budget(budget), style="yellow" if budget["refused_calls"] else None)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-import pytest
+from typing import TYPE_CHECKING
+
 from click.testing import CliRunner
 
 from otel_cost_exporter.demo import command
+
+if TYPE_CHECKING:
+    import pytest
 
 
 def test_it_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:

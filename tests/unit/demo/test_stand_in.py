@@ -265,6 +265,12 @@ def test_a_taken_port_is_an_error(provider: stand_in.StandIn) -> None:
         pass
 
 
+def test_a_start_that_takes_too_long_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stand_in, "_STARTUP_SECONDS", -1)
+    with pytest.raises(RuntimeError, match="did not start"), stand_in.running():
+        pass
+
+
 def test_it_runs_as_a_program_without_the_ledgers_packages() -> None:
     command = [sys.executable, "-X", "importtime", "-m", "otel_cost_exporter.demo.stand_in", "--port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:

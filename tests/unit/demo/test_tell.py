@@ -49,7 +49,7 @@ def spent(row: dict[str, Any], *budgets: dict[str, Any]) -> str:
 
 def test_the_table_has_a_row_for_each_spender_and_a_total() -> None:
     lines = [line.split() for line in spent(ROW).splitlines()]
-    assert ["novel", "night-7", "write", "/", "-", "claude-opus-5-5", "1", "1,234", "5", "0.0045"] in lines
+    assert ["novel", "/", "night-7", "write", "/", "-", "claude-opus-5-5", "1", "1,234", "5", "0.0045"] in lines
     assert ["Total", "7", "1,234", "5", "0.0045"] in lines
 
 
@@ -86,3 +86,11 @@ def test_steps_turn_and_then_stand_on_a_terminal() -> None:
         teller.say("working")
     assert "✓ Starting" in out.getvalue()
     assert "\x1b[" in out.getvalue()
+
+
+def test_figures_stay_whole_on_a_narrow_terminal() -> None:
+    out = io.StringIO()
+    figures = {**FIGURES, "cost_usd": "12345.00000142"}
+    teller = Teller(Console(file=out, force_terminal=True, no_color=True, width=80))
+    teller.spent({"rows": [{**ROW, **figures}], "total": figures}, {"budgets": []})
+    assert out.getvalue().count("12345.00000142") == 2
