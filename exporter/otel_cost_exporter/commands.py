@@ -154,8 +154,8 @@ def summary(
         click.echo(json.dumps(document, indent=2))
         return
     console = Console(highlight=False)
-    keys = list(dict.fromkeys(by))
-    tables.show(console, place, keys, document["rows"], document["total"])
+    tables.show_title(console, place)
+    tables.show(console, list(dict.fromkeys(by)), document["rows"], document["total"])
     tables.show_notes(console, document["total"])
 
 
@@ -194,9 +194,10 @@ def _run_report(books: Books, run: str) -> Document:
 def _print_report(document: Document, place: str) -> None:
     console = Console(highlight=False)
     if "run" not in document:
-        tables.show(console, f"Runs, {place}", ["run"], document["rows"], document["total"])
+        tables.show_title(console, f"Runs, {place}")
+        tables.show(console, ["run"], document["rows"], document["total"])
     else:
-        title = f"Run {tables.printable(document['run'])}, {place}"
+        tables.show_title(console, f"Run {document['run']}, {place}")
         for name in _SECTIONS:
-            tables.show(console, f"{title}, by {name}", [name], document[f"by_{name}"], document["total"])
+            tables.show(console, [name], document[f"by_{name}"], document["total"])
     tables.show_notes(console, document["total"])

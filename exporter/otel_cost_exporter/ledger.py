@@ -143,8 +143,9 @@ class Ledger:
 
     def _failed(self, error: Exception) -> None:
         lines = str(error).splitlines()
-        self.failure = lines[0] if lines else type(error).__name__
-        _logger.error("%s cannot be written: %s", self.path, self.failure)
+        before, self.failure = self.failure, lines[0] if lines else type(error).__name__
+        if before is None:  # said once, not for every batch that comes until it is over
+            _logger.error("%s cannot be written: %s", self.path, self.failure)
 
     def _transaction(self, batch: Batch) -> None:
         new_dimensions = batch.dimensions - self._dimensions
@@ -169,11 +170,8 @@ class Ledger:
             _logger.debug("nothing to roll back: %s", error)
 
     def _insert(self, statement: str, rows: pa.Table) -> None:
-        self._cursor.register("batch", rows)
-        try:
-            self._run(statement)
-        finally:
-            self._cursor.unregister("batch")
+        self._cursor.register("batch", rows)  # replaces the one of the statement before
+        self._run(statement)
 
     def _run(self, statement: str, **parameters: object) -> duckdb.DuckDBPyConnection:
         return self._cursor.execute(statements.load(statement), parameters)

@@ -25,18 +25,17 @@ _WHERE_ANY: Final = {
 """Figures that have a column only where some call has them."""
 
 
-def show(console: Console, title: str, by: Sequence[str], rows: Sequence[Figures], total: Figures) -> None:
+def show(console: Console, by: Sequence[str], rows: Sequence[Figures], total: Figures) -> None:
     """Print `rows` as a table that fits the terminal, closed by `total`.
 
     Args:
         console: where to print.
-        title: what the table tells.
         by: the keys of the rows that are no figures, in the order of their columns.
         rows: figures, each with its keys.
         total: the figures of all.
     """
     columns = _ALWAYS | {name: header for name, header in _WHERE_ANY.items() if total[name]}
-    table = Table(title=Text(title), title_justify="left", box=box.SIMPLE_HEAD)
+    table = Table(box=box.SIMPLE_HEAD)
     for name in by or [""]:
         table.add_column(name, overflow="fold")
     for header in columns.values():
@@ -47,6 +46,11 @@ def show(console: Console, title: str, by: Sequence[str], rows: Sequence[Figures
     table.add_section()
     table.add_row("total", *[""] * (len(by) - 1), *_figures(total, columns), style="bold")
     console.print(table)
+
+
+def show_title(console: Console, title: str) -> None:
+    """Print what the tables below it tell."""
+    console.print(Text(_printable(title), style="bold"))
 
 
 def show_notes(console: Console, total: Figures) -> None:
@@ -64,7 +68,7 @@ def show_notes(console: Console, total: Figures) -> None:
         )
 
 
-def printable(text: str) -> str:
+def _printable(text: str) -> str:
     """`text` without what could steer a terminal: ids come from outside."""
     return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
 
@@ -74,7 +78,7 @@ def _calls(number: int) -> str:
 
 
 def _key(value: str | None) -> Text:
-    return Text("(none)", style="dim") if value is None else Text(printable(value))
+    return Text("(none)", style="dim") if value is None else Text(_printable(value))
 
 
 def _figures(figures: Figures, columns: Mapping[str, str]) -> list[str]:

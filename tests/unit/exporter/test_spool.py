@@ -1,0 +1,276 @@
+"""Calls that wait in the spool: durable, drained once, and what is no segment set aside."""
+
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+from exporter_building import call, request, span
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExportResult
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+from otel_cost import settings
+from otel_cost_exporter import segments, spool
+from otel_cost_exporter.errors import LedgerBusyError, LedgerDownError
+from otel_cost_exporter.ledger import Ledger
+from otel_cost_exporter.reader import Reader
+from otel_cost_exporter.span_exporter import SpoolSpanExporter
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from concurrent.futures import Future
+    from pathlib import Path
+
+    from opentelemetry.sdk.trace import ReadableSpan
+
+    from otel_cost_exporter.batch import Batch
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "spool"
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[Ledger]:
+    with Ledger(tmp_path / "books.duckdb") as opened:
+        yield opened
+
+
+def total(ledger: Ledger) -> tuple[int, str]:
+    found = Reader(ledger.connection).summary([])["total"]
+    return found["calls"], found["cost_usd"]
+
+
+def files(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir()) if folder.exists() else []
+
+
+def spans(*costs: str | None) -> tuple[ReadableSpan, ...]:
+    """A span that has ended for each of `costs`; None is one that is no call."""
+    held = InMemorySpanExporter()
+    provider = TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(SimpleSpanProcessor(held))
+    for cost in costs:
+        stated = {} if cost is None else {"otel_cost.cost.status": "known", "otel_cost.cost.amount": cost}
+        provider.get_tracer("test").start_span("chat", attributes=stated).end()
+    return held.get_finished_spans()
+
+
+def test_calls_and_only_calls_are_left_as_one_segment(folder: Path, ledger: Ledger) -> None:
+    assert SpoolSpanExporter(folder).export(spans("0.0045", None, "0.0075")) is SpanExportResult.SUCCESS
+    (name,) = files(folder)
+    assert segments.check(name, (folder / name).read_bytes()) is None
+    assert spool.waiting(folder)
+    assert spool.drain(folder, ledger) == 1
+    assert total(ledger) == (2, "0.012000")
+    assert not spool.waiting(folder)
+    assert files(folder) == []
+
+
+def test_nothing_is_written_where_there_is_no_call(folder: Path) -> None:
+    exporter = SpoolSpanExporter(folder)
+    assert exporter.export(spans(None, None)) is SpanExportResult.SUCCESS
+    assert not folder.exists()
+    assert exporter.force_flush()
+    exporter.shutdown()
+
+
+def test_the_folder_comes_from_the_settings(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(settings.SPOOL.name, str(folder))
+    assert SpoolSpanExporter().folder == folder
+
+
+def test_a_spool_that_cannot_be_written_is_said_once_and_never_raises(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder.write_text("a file is in the way")
+    exporter, calls = SpoolSpanExporter(folder), spans("0.0045")
+    with caplog.at_level(logging.DEBUG):
+        assert [exporter.export(calls) for _ in range(3)] == [SpanExportResult.FAILURE] * 3
+        folder.unlink()
+        assert [exporter.export(calls) for _ in range(2)] == [SpanExportResult.SUCCESS] * 2
+    said = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    assert len(said) == 2
+    assert said[0].startswith(f"The cost of 1 calls is lost: spool {folder} cannot be written: ")
+    assert "OTEL_COST_SPOOL" in said[0]
+    assert said[1] == f"Spool {folder} can be written again"
+    assert len(files(folder)) == 2
+
+
+def test_a_failed_write_leaves_nothing_behind(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        segments.write(folder, b"content")
+    assert files(folder) == []
+
+
+def test_segments_are_written_to_disk_before_they_get_their_name(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[list[str]] = []
+    real = os.fsync
+
+    def noting(descriptor: int) -> None:
+        seen.append(files(folder))
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", noting)
+    path = segments.write(folder, b"content")
+    assert seen == [[f".{path.name}.tmp"], [path.name]]  # first the content, then the folder
+
+
+def test_names_are_unique_across_processes_and_sort_by_time(folder: Path) -> None:
+    first = segments.write(folder, b"1")
+    code = (
+        "import sys; from pathlib import Path; from otel_cost_exporter import segments\n"
+        "for n in range(20): segments.write(Path(sys.argv[1]), b'same')"
+    )
+    running = [subprocess.Popen([sys.executable, "-c", code, str(folder)]) for _ in range(3)]
+    assert [process.wait(30) for process in running] == [0, 0, 0]
+    last = segments.write(folder, b"2")
+    names = files(folder)
+    assert len(names) == 62
+    assert (names[0], names[-1]) == (first.name, last.name)
+
+
+def test_the_application_side_needs_nothing_of_the_ledgers() -> None:
+    code = (
+        "import sys; import otel_cost_exporter.span_exporter\n"
+        "heavy = {'duckdb', 'pyarrow', 'fastapi', 'uvicorn', 'grpc', 'rich', 'genai_prices'}\n"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=30)
+    assert done.stdout == "[]\n"
+
+
+def test_a_drain_that_is_done_again_counts_nothing_twice(folder: Path, ledger: Ledger) -> None:
+    path = segments.write(folder, request(call(1), call(2)))
+    content = path.read_bytes()
+    spool.drain(folder, ledger)
+    path.write_bytes(content)  # as if we had died between the commit and the delete
+    segments.write(folder, request(call(2), call(3)))
+    assert spool.drain(folder, ledger) == 2
+    assert total(ledger) == (3, "0.013500")
+
+
+def test_many_segments_drain_in_pieces(folder: Path, ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spool, "_AT_ONCE", 3)
+    for n in range(1, 9):
+        segments.write(folder, request(call(n)))
+    assert spool.drain(folder, ledger) == 8
+    assert total(ledger) == (8, "0.036000")
+
+
+def test_a_segment_without_calls_just_goes(folder: Path, ledger: Ledger) -> None:
+    segments.write(folder, request(span(1)))
+    assert spool.drain(folder, ledger) == 1
+    assert files(folder) == []
+
+
+def test_torn_and_foreign_files_are_set_aside_with_the_reason(
+    folder: Path, ledger: Ledger, caplog: pytest.LogCaptureFixture
+) -> None:
+    torn = segments.write(folder, request(call(1), call(2)))
+    torn.write_bytes(torn.read_bytes()[:-10])
+    foreign = segments.write(folder, b"this is no protobuf")
+    notes = folder / "notes.txt"
+    notes.write_text("buy milk")
+    segments.write(folder, request(call(3)))
+    assert spool.drain(folder, ledger) == 1
+    assert total(ledger) == (1, "0.004500")
+    aside = folder / spool.ASIDE
+    assert files(folder) == [spool.ASIDE]
+    reasons = {path.name: (aside / f"{path.name}.reason.txt").read_text() for path in (torn, foreign, notes)}
+    assert "its content is not what was written" in reasons[torn.name]
+    assert "not an OTLP ExportTraceServiceRequest" in reasons[foreign.name]
+    assert reasons["notes.txt"] == "its name is not that of a segment\n"
+    assert (aside / "notes.txt").read_text() == "buy milk"
+    assert len(caplog.records) == 3
+    assert spool.drain(folder, ledger) == 0  # and there they stay
+
+
+def test_a_segment_with_a_bad_call_gives_its_good_ones_and_is_kept(folder: Path, ledger: Ledger) -> None:
+    path = segments.write(folder, request(call(1), call(2, otel_cost__cost__amount="NaN")))
+    assert spool.drain(folder, ledger) == 1
+    assert total(ledger) == (1, "0.004500")
+    assert (folder / spool.ASIDE / path.name).exists()
+    reason = (folder / spool.ASIDE / f"{path.name}.reason.txt").read_text()
+    assert reason.startswith("1 of its calls are not in the books. rejected: otel_cost.cost.amount")
+
+
+def test_what_is_still_being_written_is_left_alone_until_it_is_old(folder: Path, ledger: Ledger) -> None:
+    folder.mkdir()
+    young, old, hidden = folder / ".1.otlp.tmp", folder / ".0.otlp.tmp", folder / ".keep"
+    for path in (young, old, hidden):
+        path.touch()
+    os.utime(old, (time.time() - 7200,) * 2)
+    (folder / "link").symlink_to(young)
+    assert spool.drain(folder, ledger) == 0
+    assert files(folder) == [young.name, hidden.name, "link", spool.ASIDE]
+    assert old.name in files(folder / spool.ASIDE)
+
+
+def test_a_missing_spool_is_empty(folder: Path, ledger: Ledger) -> None:
+    assert not spool.waiting(folder)
+    assert spool.drain(folder, ledger) == 0
+
+
+def test_a_segment_stays_until_it_is_committed(folder: Path, ledger: Ledger) -> None:
+    path = segments.write(folder, request(call(1)))
+    ledger.close()
+    with pytest.raises(LedgerDownError):
+        spool.drain(folder, ledger)
+    assert files(folder) == [path.name]
+
+
+def test_a_drain_waits_for_a_busy_ledger(folder: Path, tmp_path: Path) -> None:
+    class BusyAtFirst(Ledger):
+        refusals = 2
+
+        def add(self, batch: Batch) -> Future[None]:
+            if self.refusals:
+                self.refusals -= 1
+                raise LedgerBusyError("busy")
+            return super().add(batch)
+
+    segments.write(folder, request(call(1)))
+    with BusyAtFirst(tmp_path / "busy.duckdb") as busy:
+        assert spool.drain(folder, busy) == 1
+        assert total(busy) == (1, "0.004500")
+
+
+def until(done: object, seconds: float = 10) -> None:
+    """Wait until `done()`."""
+    give_up = time.monotonic() + seconds
+    while not done():  # type: ignore[operator] # a condition to call
+        assert time.monotonic() < give_up, "it did not happen"
+        time.sleep(0.01)
+
+
+def test_a_drainer_drains_at_once_and_again_and_says_a_failure_once(
+    folder: Path, ledger: Ledger, caplog: pytest.LogCaptureFixture
+) -> None:
+    segments.write(folder, request(call(1)))
+    drainer = spool.Drainer(folder, ledger, seconds=0.01)
+    drainer.start()
+    until(lambda: total(ledger)[0] == 1)
+    segments.write(folder, request(call(2)))
+    until(lambda: total(ledger)[0] == 2 and not spool.waiting(folder))
+    folder.rmdir()
+    folder.write_text("a file is in the way")
+    until(lambda: caplog.records)
+    time.sleep(0.1)
+    folder.unlink()
+    segments.write(folder, request(call(3)))
+    until(lambda: total(ledger)[0] == 3)
+    drainer.stop()
+    assert [record.getMessage()[: len(f"Spool {folder}")] for record in caplog.records] == [f"Spool {folder}"]
+    spool.Drainer(folder, ledger).stop()  # one that was never started
