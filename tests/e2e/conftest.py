@@ -30,7 +30,7 @@ class Program:
     process: subprocess.Popen[bytes]
     log: Path
 
-    def says(self, pattern: str, seconds: float = 90) -> str:
+    def says(self, pattern: str, seconds: float = 180) -> str:
         """What the first group of `pattern` matched in its output, as soon as it is there."""
         deadline = time.monotonic() + seconds
         while not (found := re.search(pattern, self.log.read_text(errors="replace"))):

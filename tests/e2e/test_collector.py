@@ -51,7 +51,7 @@ def get(url: str) -> Any:
     return httpx2.get(url).raise_for_status().json()
 
 
-def soon(what: Callable[[], Any], seconds: float = 30) -> Any:
+def soon(what: Callable[[], Any], seconds: float = 60) -> Any:
     """What `what` returns once it is true."""
     deadline = time.monotonic() + seconds
     while not (value := what()):
@@ -145,11 +145,9 @@ CALL: dict[str, str | int] = {
 
 
 def priced(amount: str | None) -> dict[str, str]:
-    return (
-        {semconv.COST_STATUS: "unknown"}
-        if amount is None
-        else {semconv.COST_STATUS: "known", semconv.COST_AMOUNT: amount}
-    )
+    if amount is None:
+        return {semconv.COST_STATUS: "unknown"}
+    return {semconv.COST_STATUS: "known", semconv.COST_AMOUNT: amount}
 
 
 def send(collector: Any, spans: list[ReadableSpan]) -> None:
