@@ -133,7 +133,8 @@ def process_members() -> dict[str, str]:
 
     That is how OpenTelemetry hands context to a child process, and how ``otel-cost run`` does.
     """
-    return _ours(W3CBaggagePropagator().extract({"baggage": os.environ.get("BAGGAGE", "")}))
+    header = {"baggage": os.environ.get("BAGGAGE", "")}
+    return _ours(W3CBaggagePropagator().extract(header, context.Context()))
 
 
 def _ours(current: Context | None) -> dict[str, str]:

@@ -95,16 +95,21 @@ class Call:
         if self._reader is not None:
             self._reader.feed(piece)
 
-    def stream_ends(self, error: BaseException | None = None, *, whole: bool = False) -> None:
-        """The response has passed by: to its end where `whole`, else as far as application and network let it."""
+    def stream_ends(self, error: BaseException | None = None) -> None:
+        """The response has passed by, to its end or as far as the application and the network let it."""
         self.streaming = False
         with guard("reading a response"):
-            self._end_with(self._reading(), whole=whole, error=error)
+            self._end_with(self._reading(), error=error)
 
     def read(self, reader: Any, body: bytes) -> None:
         """The whole response is here."""
         reader.feed(body)
-        self._end_with(replace(reader.reading(), complete=True), whole=True)
+        self._end_with(replace(reader.reading(), complete=True))
+
+    def unreadable(self) -> None:
+        """A response came, and reading it failed."""
+        self.streaming = False
+        self._end("ok", None, Cost.unknown("the response could not be read"))
 
     def span_ends(self) -> None:
         """The span of another instrumentation that stands for this call ends now, and takes nothing later.
@@ -112,7 +117,7 @@ class Call:
         Its own figures may follow another convention than ours, so ours are put on it last.
         """
         if not self.ended:
-            self._end_with(self._reading(), whole=False)
+            self._end_with(self._reading())
         self._span.set_attributes(self._attributes)
 
     def fails(self, error: BaseException | None = None, status: int | None = None) -> None:
@@ -128,9 +133,9 @@ class Call:
     def _reading(self) -> Reading:
         return self._reader.reading() if self._reader is not None else Reading()
 
-    def _end_with(self, reading: Reading, *, whole: bool, error: BaseException | None = None) -> None:
+    def _end_with(self, reading: Reading, *, error: BaseException | None = None) -> None:
         """End with what the response said. A stream that stated its end is whole, wherever the reader stopped."""
-        cut = error is not None or not (whole or reading.complete)
+        cut = error is not None or not reading.complete
         doubt = None
         if cut and not reading.complete:
             doubt = "the response was cut: about what it had used by then"

@@ -112,7 +112,7 @@ class _Exchange:
                 self._call.read(reader_of(self._asked.wire_format, headers), response.content)
         except Exception as error:  # noqa: BLE001 - the boundary: whatever fails here, the application gets its response
             report("reading a response", error)
-            self._call.stream_ends(whole=True)
+            self._call.unreadable()
         return response
 
     def _failed(self, *, error: BaseException | None = None, status: int | None = None) -> None:
@@ -128,7 +128,8 @@ def _strip_baggage(headers: Any) -> None:
     value = headers.get("baggage")
     if value is None or semconv.PREFIX not in value:
         return
-    kept = [member for member in value.split(",") if not member.strip().startswith(semconv.PREFIX)]
+    members = [member.strip() for member in value.split(",")]
+    kept = [member for member in members if not member.startswith(semconv.PREFIX)]
     if kept:
         headers["baggage"] = ",".join(kept)
     else:
@@ -166,7 +167,7 @@ class _SyncTee(_Tee):
         except BaseException as error:
             self._call.stream_ends(error)
             raise
-        self._call.stream_ends(whole=True)
+        self._call.stream_ends()
 
     def close(self) -> None:
         try:
@@ -186,7 +187,7 @@ class _AsyncTee(_Tee):
         except BaseException as error:
             self._call.stream_ends(error)
             raise
-        self._call.stream_ends(whole=True)
+        self._call.stream_ends()
 
     async def aclose(self) -> None:
         try:

@@ -26,7 +26,8 @@ class WireFormat:
         meters: for each field of `Usage`, the paths below the response's ``usage`` that are added up for it.
         max_tokens: fields of the request that bound the output, the first that is there holds.
         stream_roots: where a stream's event holds what a whole response has at its root; ``()``: the event is it.
-        stream_ends: values of an event's ``type`` after which a stream is complete. A ``[DONE]`` line always ends one.
+        stream_ends: values of an event's ``type`` after which a stream is complete. A ``[DONE]`` line
+            and a chunk of usage without choices always end one.
     """
 
     name: str

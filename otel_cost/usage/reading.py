@@ -107,7 +107,8 @@ class EventReader:
             self._event(event)
 
     def _event(self, event: dict[str, Any]) -> None:
-        self._complete = self._complete or event.get("type") in self._format.stream_ends
+        last = event.get("type") in self._format.stream_ends or (event.get("choices") == [] and event.get("usage"))
+        self._complete = self._complete or bool(last)
         # Every format streams its answer in events that have a delta or choices with one.
         self._output_events += bool(event.get("delta") or event.get("choices"))
         for root in self._format.stream_roots:

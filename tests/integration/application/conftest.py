@@ -1,0 +1,129 @@
+"""otel-cost put in place in this process as ``opentelemetry-instrument`` does, and taken out again after each module."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import anthropic
+import httpx
+import httpx2
+import openai
+import pytest
+from opentelemetry import trace
+from opentelemetry.instrumentation.httpx import HTTPX2ClientInstrumentor, HTTPXClientInstrumentor
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+from otel_cost import attribution, bootstrap
+from otel_cost.budgets import STORE
+from otel_cost.instrumentation import http
+from otel_cost.instrumentation.call import end_abandoned
+from otel_cost_exporter.demo import stand_in
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from otel_cost_exporter.demo.stand_in import StandIn
+
+WRAPPED = (
+    (TracerProvider, "__init__"),
+    (httpx.Client, "send"),
+    (httpx.AsyncClient, "send"),
+    (httpx2.Client, "send"),
+    (httpx2.AsyncClient, "send"),
+    (openai._base_client.SyncAPIClient, "request"),
+    (openai._base_client.AsyncAPIClient, "request"),
+    (anthropic._base_client.SyncAPIClient, "request"),
+    (anthropic._base_client.AsyncAPIClient, "request"),
+    (threading.Thread, "start"),
+    (ThreadPoolExecutor, "submit"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Spans:
+    """What the application exported."""
+
+    exporter: InMemorySpanExporter
+
+    @property
+    def all(self) -> tuple[ReadableSpan, ...]:
+        end_abandoned()
+        # FastAPI speaks OpenTelemetry itself, and the stand-in provider runs in this process.
+        return tuple(
+            span for span in self.exporter.get_finished_spans() if span.instrumentation_scope.name != "fastapi"
+        )
+
+    @property
+    def calls(self) -> list[dict[str, Any]]:
+        """The attributes of each call's span, oldest first."""
+        found = [dict(span.attributes or {}) for span in self.all]
+        return [attributes for attributes in found if "otel_cost.cost.status" in attributes]
+
+    @property
+    def call(self) -> dict[str, Any]:
+        """The attributes of the one call's span."""
+        (call,) = self.calls
+        return call
+
+    @property
+    def cost(self) -> Decimal:
+        """What the one call cost."""
+        return Decimal(self.call["otel_cost.cost.amount"])
+
+
+@pytest.fixture(scope="session")
+def exporter() -> InMemorySpanExporter:
+    exporter = InMemorySpanExporter()
+    provider = TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    trace.set_tracer_provider(provider)
+    bootstrap.attach(provider)
+    return exporter
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _instrumented(exporter: InMemorySpanExporter) -> Iterator[None]:  # noqa: ARG001 - the provider comes first
+    originals = [(owner, name, getattr(owner, name)) for owner, name in WRAPPED]
+    bootstrap.start()
+    instrumentors = (HTTPXClientInstrumentor(), HTTPX2ClientInstrumentor())
+    for instrumentor in instrumentors:
+        instrumentor.instrument()
+    yield
+    for instrumentor in instrumentors:
+        instrumentor.uninstrument()
+    for owner, name, original in originals:
+        setattr(owner, name, original)
+    bootstrap._started = False
+    http._wrapped.clear()
+
+
+@pytest.fixture
+def spans(exporter: InMemorySpanExporter) -> Iterator[Spans]:
+    STORE.clear()
+    attribution.process_members.cache_clear()
+    end_abandoned()
+    exporter.clear()
+    yield Spans(exporter)
+    attribution.process_members.cache_clear()
+    STORE.clear()
+
+
+@pytest.fixture(scope="module")
+def _provider() -> Iterator[StandIn]:
+    with stand_in.running() as running:
+        yield running
+
+
+@pytest.fixture
+def provider(_provider: StandIn, monkeypatch: pytest.MonkeyPatch) -> StandIn:
+    """The stand-in provider; the SDKs' clients made in the test talk to it."""
+    for name, value in _provider.environ.items():
+        monkeypatch.setenv(name, value)
+    _provider.requests.clear()
+    return _provider

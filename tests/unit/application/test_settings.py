@@ -1,0 +1,61 @@
+import logging
+from pathlib import Path
+
+import pytest
+
+from otel_cost import settings
+from otel_cost.settings import Endpoint
+
+
+def test_without_a_variable_the_default_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", "/data")
+    assert settings.get(settings.LEDGER, {}) == Path("/data/otel-cost/ledger.duckdb")
+    assert settings.get(settings.SPOOL, {}) == Path("/data/otel-cost/spool")
+    assert settings.get(settings.ENDPOINTS, {}) == ()
+    assert settings.get(settings.URL, {}) == "http://127.0.0.1:4318"
+    monkeypatch.delenv("XDG_DATA_HOME")
+    assert settings.get(settings.LEDGER, {}) == Path.home() / ".local/share/otel-cost/ledger.duckdb"
+
+
+def test_values_are_read_as_what_they_are() -> None:
+    assert settings.get(settings.LEDGER, {"OTEL_COST_LEDGER": "~/l.duckdb"}) == Path.home() / "l.duckdb"
+    assert settings.get(settings.URL, {"OTEL_COST_URL": "https://costs.example/"}) == "https://costs.example"
+    text = "http://127.0.0.1:8000/v1/=openai, https://gw.example/a=anthropic/anthropic.messages,"
+    assert settings.get(settings.ENDPOINTS, {"OTEL_COST_ENDPOINTS": text}) == (
+        Endpoint("http://127.0.0.1:8000/v1", "openai"),
+        Endpoint("https://gw.example/a", "anthropic", "anthropic.messages"),
+    )
+
+
+def test_the_process_environment_is_read_where_none_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_COST_URL", "http://127.0.0.1:9")
+    assert settings.get(settings.URL) == "http://127.0.0.1:9"
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        (settings.URL, "costs.example"),
+        (settings.URL, "ftp://costs.example"),
+        (settings.ENDPOINTS, "openai"),
+        (settings.ENDPOINTS, "http://h="),
+        (settings.ENDPOINTS, "h=openai"),
+    ],
+)
+def test_a_bad_value_gets_one_clear_line_and_the_default(
+    variable: settings.Variable, value: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        assert settings.get(variable, {variable.name: value}) == variable.default()
+    (record,) = caplog.records
+    assert f"{variable.name}={value}" in record.getMessage()
+    assert "must be" in record.getMessage()
+    assert f"Using the default, {variable.shown_default}" in record.getMessage()
+
+
+def test_every_variable_is_in_the_reference(root: Path) -> None:
+    reference = (root / "docs/reference/settings.md").read_text()
+    for variable in settings.VARIABLES:
+        assert f"`{variable.name}`" in reference
+        assert variable.doc in reference.replace("\n", " ")
+        assert variable.shown_default in reference

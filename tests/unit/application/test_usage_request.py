@@ -1,0 +1,93 @@
+import json
+
+import pytest
+
+from otel_cost.usage import Request, recognise
+
+
+def asked(url: str, method: str = "POST", **fields: object) -> Request | None:
+    return recognise(method, url, json.dumps(fields).encode())
+
+
+@pytest.mark.parametrize(
+    ("url", "provider", "wire_format", "operation"),
+    [
+        ("https://api.openai.com/v1/chat/completions", "openai", "openai.chat", "chat"),
+        ("https://api.openai.com/v1/responses", "openai", "openai.responses", "chat"),
+        ("https://api.openai.com/v1/embeddings", "openai", "openai.embeddings", "embeddings"),
+        ("https://api.anthropic.com/v1/messages?beta=true", "anthropic", "anthropic.messages", "chat"),
+    ],
+)
+def test_the_vendors_endpoints_are_known(url: str, provider: str, wire_format: str, operation: str) -> None:
+    request = asked(url, model="m")
+    assert request is not None
+    assert (request.provider, request.known_provider) == (provider, True)
+    assert (request.wire_format.name, request.wire_format.operation) == (wire_format, operation)
+    assert request.model == "m"
+
+
+@pytest.mark.parametrize(
+    ("method", "url"),
+    [
+        ("GET", "https://api.openai.com/v1/chat/completions"),
+        ("POST", "https://api.openai.com/v1/files"),
+        ("POST", "https://api.anthropic.com/v1/messages/count_tokens"),
+        ("POST", "https://example.com/"),
+    ],
+)
+def test_other_requests_are_none_of_ours(method: str, url: str) -> None:
+    assert asked(url, method, model="m") is None
+
+
+def test_a_host_that_nobody_named_counts_by_its_shape() -> None:
+    request = asked("https://llm.example:8443/v1/chat/completions", model="m")
+    assert request is not None
+    assert (request.provider, request.known_provider, request.host, request.port) == (
+        "llm.example",
+        False,
+        "llm.example",
+        8443,
+    )
+    assert asked("https://chat.example/v1/messages", text="hello") is None
+
+
+def test_a_named_base_url_has_the_named_provider(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_COST_ENDPOINTS", "http://gw:1/a=anthropic/anthropic.messages,http://gw:1/o=openai")
+    anthropic = asked("http://gw:1/a/anything", model="m")
+    openai = asked("http://gw:1/o/v1/chat/completions", model="m")
+    assert anthropic is not None
+    assert openai is not None
+    assert (anthropic.provider, anthropic.wire_format.name) == ("anthropic", "anthropic.messages")
+    assert (openai.provider, openai.wire_format.name) == ("openai", "openai.chat")
+    assert asked("http://gw:1/o/v1/models", model="m") is None
+
+
+@pytest.mark.parametrize(
+    ("url", "fields", "bound"),
+    [
+        ("https://api.openai.com/v1/chat/completions", {"max_completion_tokens": 50, "max_tokens": 9}, 50),
+        ("https://api.openai.com/v1/chat/completions", {"max_tokens": 9}, 9),
+        ("https://api.openai.com/v1/chat/completions", {"max_tokens": 9, "n": 4}, 36),
+        ("https://api.openai.com/v1/chat/completions", {"max_tokens": True}, None),
+        ("https://api.openai.com/v1/chat/completions", {"n": 4}, None),
+        ("https://api.openai.com/v1/responses", {"max_output_tokens": 7}, 7),
+        ("https://api.openai.com/v1/embeddings", {}, 0),
+        ("https://api.anthropic.com/v1/messages", {"max_tokens": 1024}, 1024),
+    ],
+)
+def test_the_bound_on_the_answer(url: str, fields: dict[str, object], bound: int | None) -> None:
+    request = asked(url, model="m", **fields)
+    assert request is not None
+    assert request.max_output_tokens == bound
+
+
+@pytest.mark.parametrize("body", [b"", b"\xff\xfe", b"[1]", b'"text"', b'{"model": 3}'])
+def test_a_body_that_says_nothing_is_still_a_call_to_a_vendor(body: bytes) -> None:
+    request = recognise("POST", "https://api.openai.com/v1/chat/completions", body)
+    assert request is not None
+    assert (request.model, request.stream, request.max_output_tokens, request.body_size) == (
+        None,
+        False,
+        None,
+        len(body),
+    )
