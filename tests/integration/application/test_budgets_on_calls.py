@@ -1,0 +1,278 @@
+"""The call that would break a budget never leaves, whatever SDK makes it, and its error is the budget's own."""
+
+import asyncio
+import threading
+import warnings
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
+from typing import Any
+
+import anthropic
+import httpx
+import httpx2
+import openai
+import pytest
+from opentelemetry import trace
+from opentelemetry.trace import StatusCode
+
+import otel_cost
+from otel_cost import BudgetExceededError, safety
+from otel_cost.budgets import STORE
+from otel_cost_exporter.demo.stand_in import StandIn
+
+ASK: dict[str, Any] = {"messages": [{"role": "user", "content": "[stand-in input=10,output=100]"}]}
+
+
+@pytest.fixture(autouse=True)
+def _nothing_of_ours_fails() -> Iterator[None]:
+    before = safety.failures()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The model .* is deprecated", DeprecationWarning)
+        yield
+    assert safety.failures() == before
+
+
+def openai_chat(**more: Any) -> None:
+    with openai.OpenAI() as client:
+        client.chat.completions.create(model="gpt-4o", max_tokens=100, **ASK, **more)
+
+
+def openai_stream() -> None:
+    openai_chat(stream=True)
+
+
+async def openai_async() -> None:
+    async with openai.AsyncOpenAI() as client:
+        await client.chat.completions.create(model="gpt-4o", max_tokens=100, **ASK)
+
+
+def anthropic_messages() -> None:
+    with anthropic.Anthropic() as client:
+        client.messages.create(model="claude-sonnet-4-5", max_tokens=100, **ASK)
+
+
+def anthropic_stream() -> None:
+    with (
+        anthropic.Anthropic() as client,
+        client.messages.stream(model="claude-sonnet-4-5", max_tokens=100, **ASK) as stream,
+    ):
+        stream.until_done()
+
+
+async def anthropic_async() -> None:
+    async with anthropic.AsyncAnthropic() as client:
+        await client.messages.create(model="claude-sonnet-4-5", max_tokens=100, **ASK)
+
+
+async def anthropic_stream_async() -> None:
+    async with (
+        anthropic.AsyncAnthropic() as client,
+        client.messages.stream(model="claude-sonnet-4-5", max_tokens=100, **ASK) as stream,
+    ):
+        await stream.until_done()
+
+
+WAYS = [
+    openai_chat,
+    openai_stream,
+    openai_async,
+    anthropic_messages,
+    anthropic_stream,
+    anthropic_async,
+    anthropic_stream_async,
+]
+
+
+def go(way: Any) -> None:
+    if asyncio.iscoroutinefunction(way):
+        asyncio.run(way())
+    else:
+        way()
+
+
+@pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)
+def test_the_refusal_is_the_budgets_own_at_once_and_nothing_is_sent(
+    way: Any, provider: StandIn, spans: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def slept(*_: object) -> None:
+        raise AssertionError("an SDK went to sleep before a retry")
+
+    monkeypatch.setattr("time.sleep", slept)
+    with otel_cost.budget("run", "r1", limit_usd="0.0001"), pytest.raises(BudgetExceededError) as caught:
+        go(way)
+    assert provider.requests == []
+    error = caught.value
+    assert type(error) is BudgetExceededError
+    assert error.__cause__ is None
+    assert (error.scope, error.id, error.limit, error.spent) == ("run", "r1", Decimal("0.0001"), Decimal(0))
+    assert error.call is not None
+    assert error.call > error.limit
+    (span,) = spans.all
+    assert span.status.status_code is StatusCode.ERROR
+    assert span.attributes["error.type"] == "BudgetExceededError"
+    assert span.attributes["otel_cost.call.outcome"] == "refused"
+    assert span.attributes["otel_cost.call.attempts"] == 0
+    assert (span.attributes["otel_cost.run"], span.attributes["otel_cost.budget.run"]) == ("r1", "0.0001")
+    assert (span.attributes["otel_cost.cost.status"], span.attributes["otel_cost.cost.amount"]) == ("known", "0.000000")
+
+
+@pytest.mark.parametrize("module", [httpx, httpx2])
+def test_a_plain_client_gets_it_too(module: Any, provider: StandIn, spans: Any) -> None:
+    with otel_cost.budget("run", "r1", limit_usd="0"), pytest.raises(BudgetExceededError):
+        module.post(f"{provider.openai_url}/chat/completions", json={"model": "gpt-4o", **ASK})
+
+    async def post() -> None:
+        async with module.AsyncClient() as client:
+            await client.post(f"{provider.openai_url}/chat/completions", json={"model": "gpt-4o", **ASK})
+
+    with otel_cost.budget("run", "r1", limit_usd="0"), pytest.raises(BudgetExceededError):
+        asyncio.run(post())
+    assert provider.requests == []
+    assert len(spans.calls) == 2
+
+
+# A call is 10 input tokens at 2.50 and 100 output tokens at 10, per million: 0.001025 USD.
+COST = Decimal("0.001025")
+
+
+def calls_until_refused(most: int = 100) -> int:
+    for done in range(most):
+        try:
+            openai_chat()
+        except BudgetExceededError:
+            return done
+    return most
+
+
+def test_a_run_spends_up_to_its_budget_and_not_more(provider: StandIn, spans: Any) -> None:
+    with otel_cost.budget("run", "r1", limit_usd="0.01"):
+        done = calls_until_refused()
+    spent = STORE.spent("run", "r1")
+    assert spent.spent_usd == done * COST
+    assert spent.spent_usd <= Decimal("0.01")
+    assert Decimal("0.01") - spent.spent_usd < 2 * COST  # and nearly all of it
+    assert (spent.held_usd, spent.held_tokens, spent.under_way) == (0, 0, 0)
+    assert len(provider.requests) == done
+    assert sum(Decimal(call["otel_cost.cost.amount"]) for call in spans.calls) == done * COST
+
+
+def test_tokens_bound_a_model_without_a_price(provider: StandIn, spans: Any) -> None:
+    def call() -> None:
+        with openai.OpenAI() as client:
+            client.chat.completions.create(model="home-made", max_tokens=100, **ASK)
+
+    with (
+        otel_cost.budget("run", "priced", limit_usd="5"),
+        pytest.raises(BudgetExceededError, match="no price is known"),
+    ):
+        call()
+    assert provider.requests == []
+    with otel_cost.budget("run", "counted", limit_tokens=300):
+        call()  # 110 tokens, as the provider counts them
+        with pytest.raises(BudgetExceededError) as caught:
+            for _ in range(3):
+                call()
+    assert (caught.value.unit, caught.value.limit) == ("tokens", 300)
+    assert caught.value.spent == 110 * len(provider.requests)
+    assert len(spans.calls) == len(provider.requests) + 2
+
+
+def test_a_budget_holds_in_threads_and_pools_that_the_block_starts(provider: StandIn, spans: Any) -> None:
+    refused: list[BudgetExceededError] = []
+
+    def call() -> None:
+        try:
+            openai_chat()
+        except BudgetExceededError as error:
+            refused.append(error)
+
+    with otel_cost.budget("run", "r1", limit_usd="0.003"), otel_cost.attribute(stage="fan-out"):
+        threads = [threading.Thread(target=call) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        with ThreadPoolExecutor(2) as pool:
+            for future in [pool.submit(call) for _ in range(4)]:
+                future.result()
+    assert STORE.spent("run", "r1").spent_usd <= Decimal("0.003")
+    assert len(provider.requests) + len(refused) == 8
+    assert 1 <= len(provider.requests) <= 2
+    assert {call["otel_cost.stage"] for call in spans.calls} == {"fan-out"}
+
+
+def test_a_pools_thread_forgets_the_task_that_started_it(provider: StandIn, spans: Any) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        with otel_cost.attribute(run="first"):
+            pool.submit(openai_chat).result()
+        pool.submit(openai_chat).result()
+    assert provider.requests
+    assert [call.get("otel_cost.run") for call in spans.calls] == ["first", None]
+
+
+def test_a_budget_holds_across_await_and_tasks(provider: StandIn, spans: Any) -> None:
+    async def main() -> list[Any]:
+        async with openai.AsyncOpenAI() as client:
+
+            async def call() -> Any:
+                await asyncio.sleep(0)
+                return await client.chat.completions.create(model="gpt-4o", max_tokens=100, **ASK)
+
+            with otel_cost.budget("run", "r1", limit_usd="0.003"):
+                return await asyncio.gather(*(call() for _ in range(8)), return_exceptions=True)
+
+    results = asyncio.run(main())
+    refused = [result for result in results if isinstance(result, BudgetExceededError)]
+    assert len(refused) + len(provider.requests) == 8
+    assert 1 <= len(provider.requests) <= 2
+    assert STORE.spent("run", "r1").spent_usd == len(provider.requests) * COST
+    assert len(spans.calls) == 8
+
+
+@pytest.mark.parametrize("failure", ["[stand-in status=500]", "[stand-in delay=5]"])
+def test_a_call_that_fails_gives_back_what_it_held(failure: str, provider: StandIn, spans: Any) -> None:
+    with (
+        otel_cost.budget("run", "r1", limit_usd="0.0015"),
+        openai.OpenAI(max_retries=0, timeout=0.3) as client,
+    ):
+        for _ in range(2):
+            with pytest.raises(openai.APIError):
+                client.chat.completions.create(
+                    model="gpt-4o", max_tokens=100, messages=[{"role": "user", "content": failure}]
+                )
+    account = STORE.spent("run", "r1")
+    assert (account.spent_usd, account.held_usd, account.under_way) == (0, 0, 0)
+    assert len(provider.requests) == len(spans.calls) == 2
+
+
+def test_the_refusal_stands_on_a_genai_span_that_is_there(provider: StandIn, spans: Any) -> None:
+    with (
+        pytest.raises(BudgetExceededError),
+        otel_cost.budget("run", "r1", limit_usd="0.0001"),
+        trace.get_tracer("t").start_as_current_span("chat", attributes={"gen_ai.operation.name": "chat"}),
+    ):
+        openai_chat()
+    assert provider.requests == []
+    (span,) = spans.all
+    assert (span.name, span.attributes["otel_cost.call.outcome"]) == ("chat", "refused")
+
+
+def test_a_spent_budget_refuses_the_span_of_a_client_that_is_not_wrapped(spans: Any) -> None:
+    chat = {"gen_ai.operation.name": "chat", "gen_ai.request.model": "gpt-4o", "gen_ai.provider.name": "openai"}
+    used = {"gen_ai.usage.input_tokens": 1000, "gen_ai.usage.output_tokens": 200}
+    tracer = trace.get_tracer("t")
+    with otel_cost.budget("run", "r1", limit_usd="0.0045"):
+        with tracer.start_as_current_span("first", attributes={**chat, **used}):
+            pass
+        assert spans.cost == Decimal("0.0045")
+        with pytest.raises(BudgetExceededError), tracer.start_as_current_span("s", attributes=chat):
+            pass
+        with tracer.start_as_current_span("a tool", attributes={"gen_ai.operation.name": "execute_tool"}):
+            pass
+
+
+def test_who_pays_and_budgets_work_as_plain_code_where_nothing_is_metered(provider: StandIn, spans: Any) -> None:
+    with otel_cost.budget("run", "r1", limit_usd="1"), httpx2.Client() as client:
+        assert client.get(f"{provider.url}/stand-in/requests").status_code == 200
+    assert spans.calls == []
