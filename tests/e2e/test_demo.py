@@ -102,12 +102,12 @@ def rows(said: str) -> list[str]:
 
 
 def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
-    said, _ = process.communicate(timeout=60)
+    said, _ = process.communicate(timeout=120)
     return process.returncode, said
 
 
 def test_once_prints_what_was_spent_by_whom(demo: Demo, tmp_path: Path) -> None:
-    status, said = ended(demo("--once", OPENAI_API_KEY="real-key-that-stays-home", HTTPS_PROXY="http://127.0.0.1:1"))
+    status, said = ended(demo("--once", OPENAI_API_KEY="real-key-that-stays-home", HTTP_PROXY="http://127.0.0.1:1"))
     assert status == 0, said
     assert "Stand-in LLM provider on http://127.0.0.1:" in said
     assert "no vendor is called and nothing is charged" in said

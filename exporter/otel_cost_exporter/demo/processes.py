@@ -15,7 +15,7 @@ import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -118,34 +118,66 @@ def running(command: Sequence[str], environ: Mapping[str, str], *, stdout: Any) 
 
     It has a session of its own, so that Ctrl-C reaches this process alone, which then ends the others in order.
     """
-    process = subprocess.Popen(  # noqa: S603 - programs of this environment
-        command, env=environ, stdin=subprocess.DEVNULL, stdout=stdout, stderr=subprocess.STDOUT, start_new_session=True
-    )
+    process = None
     try:
+        with _signals.held():
+            process = subprocess.Popen(  # noqa: S603 - programs of this environment
+                command,
+                env=environ,
+                stdin=subprocess.DEVNULL,
+                stdout=stdout,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
         yield process
     finally:
-        _end(process)
+        if process is not None:
+            with _signals.held():
+                _end(process)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
     process.terminate()
     try:
         process.wait(_STOP_SECONDS)
-    except (subprocess.TimeoutExpired, KeyboardInterrupt):  # too slow, or somebody cannot wait
+    except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
 
 
+class _Signals:
+    """Signals that ask this process to end: each raises KeyboardInterrupt, but only once nothing holds them."""
+
+    def __init__(self) -> None:
+        self._holds, self._waiting = 0, False
+
+    def arrive(self, *_: object) -> None:
+        if not self._holds:
+            raise KeyboardInterrupt
+        self._waiting = True
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Let them wait for the end of the block: a program that is just being started would be lost, and run on."""
+        self._holds += 1
+        try:
+            yield
+        finally:
+            self._holds -= 1
+        if self._waiting and not self._holds:
+            self._waiting = False
+            raise KeyboardInterrupt
+
+
+_signals: Final = _Signals()
+
+
 @contextmanager
 def signals_end_the_block() -> Iterator[None]:
-    """Make the signals that ask a process to end raise KeyboardInterrupt, as Ctrl-C does, so that blocks clean up."""
-
-    def stop(*_: object) -> NoReturn:
-        raise KeyboardInterrupt
-
-    names = [name for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    """Make Ctrl-C and the signals that ask a process to end raise KeyboardInterrupt, so that blocks clean up."""
+    names = [name for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
     in_main_thread = threading.current_thread() is threading.main_thread()
-    before = {name: signal.signal(getattr(signal, name), stop) for name in names if in_main_thread}
+    before = {name: signal.signal(getattr(signal, name), _signals.arrive) for name in names if in_main_thread}
     try:
         yield
     finally:

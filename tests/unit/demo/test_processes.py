@@ -83,13 +83,38 @@ def test_a_program_that_does_not_end_when_asked_is_killed(monkeypatch: pytest.Mo
     assert process.returncode == -signal.SIGKILL
 
 
-@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
 def test_signals_end_the_block_and_are_put_back(name: str) -> None:
     number = getattr(signal, name)
     before = signal.getsignal(number)
     with pytest.raises(KeyboardInterrupt), processes.signals_end_the_block():
         signal.raise_signal(number)
     assert signal.getsignal(number) is before
+
+
+def test_a_signal_that_comes_while_a_program_starts_loses_no_program(monkeypatch: pytest.MonkeyPatch) -> None:
+    started = []
+
+    class Interrupted(subprocess.Popen[bytes]):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            started.append(self)
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(subprocess, "Popen", Interrupted)
+    sleep = [sys.executable, "-c", "import time; time.sleep(60)"]
+    with (
+        pytest.raises(KeyboardInterrupt),
+        processes.signals_end_the_block(),
+        processes.running(sleep, os.environ, stdout=subprocess.DEVNULL),
+    ):
+        pytest.fail("the signal was forgotten")
+    assert [process.returncode for process in started] == [-signal.SIGTERM]
+
+
+def test_a_program_that_cannot_start_is_an_error() -> None:
+    with pytest.raises(FileNotFoundError), processes.running(["/no/such"], os.environ, stdout=subprocess.DEVNULL):
+        pass
 
 
 def test_signals_are_left_alone_outside_the_main_thread() -> None:
