@@ -15,7 +15,6 @@ from otel_cost_exporter.errors import LedgerFileError
 from otel_cost_exporter.ledger import Ledger
 from otel_cost_exporter.reader import Reader
 
-
 CATALOGUE = {
     "tables": "SELECT table_name, sql FROM duckdb_tables() ORDER BY ALL",
     "views": "SELECT view_name, sql FROM duckdb_views() WHERE NOT internal ORDER BY ALL",

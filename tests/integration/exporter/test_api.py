@@ -1,0 +1,134 @@
+"""The read API over HTTP: the documents that the dashboard and the commands rely on."""
+
+from __future__ import annotations
+
+import socket
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import requests
+from exporter_building import call, refused, request, unknown
+
+from otel_cost_exporter.address import Address
+from otel_cost_exporter.errors import AddressError, LedgerFileError
+from otel_cost_exporter.service import Options, Service
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def get(service: Service, path: str, status: int = 200) -> Any:
+    answer = requests.get(service.url + path, timeout=10)
+    assert (answer.status_code, answer.headers["content-type"]) == (status, "application/json")
+    return answer.json()
+
+
+def send(service: Service, body: bytes) -> None:
+    headers = {"content-type": "application/x-protobuf"}
+    requests.post(f"{service.url}/v1/traces", body, headers=headers, timeout=10).raise_for_status()
+
+
+def test_a_summary_as_the_contract_says(service: Service) -> None:
+    send(
+        service,
+        request(
+            call(1, otel_cost__project="a", otel_cost__stage="draft"),
+            unknown(2, otel_cost__project="b"),
+            refused(3, otel_cost__project="a"),
+            call(4, otel_cost__project="c"),
+        ),
+    )
+    answer = get(
+        service, "/v1/summary?by=model&by=stage&project=a&project=b&since=2026-03-01&until=2026-03-03T00:00:00Z"
+    )
+    figures = {
+        "failed_calls": 0,
+        "cut_calls": 0,
+        "cache_read_tokens": 0,
+        "cache_write_tokens": 0,
+        "reasoning_tokens": 0,
+        "estimated_cost_usd": "0.000000",
+        "estimated_calls": 0,
+    }
+    drafted = {
+        "calls": 1,
+        "refused_calls": 0,
+        "input_tokens": 1000,
+        "output_tokens": 200,
+        "cost_usd": "0.004500",
+        "unknown_calls": 0,
+        "unknown_input_tokens": 0,
+        "unknown_output_tokens": 0,
+    }
+    open_cost = {"unknown_calls": 1, "unknown_input_tokens": 1000, "unknown_output_tokens": 200}
+    assert answer == {
+        "rows": [
+            {"model": "gpt-4o", "stage": "draft", **figures, **drafted},
+            {"model": "gpt-4o", "stage": None, **figures, **drafted, **open_cost, "cost_usd": None, "refused_calls": 1},
+        ],
+        "total": {
+            **figures,
+            **drafted,
+            **open_cost,
+            "calls": 2,
+            "refused_calls": 1,
+            "input_tokens": 2000,
+            "output_tokens": 400,
+        },
+    }
+
+
+def test_budgets_dimensions_and_health(service: Service, ledger_file: Path) -> None:
+    assert get(service, "/healthz") == {"status": "ok", "ledger": str(ledger_file), "calls": 0}
+    send(service, request(call(1, otel_cost__run="r1", otel_cost__budget__run="0.05", otel_cost__tenant="acme")))
+    assert get(service, "/healthz")["calls"] == 1
+    assert get(service, "/v1/dimensions") == {"dimensions": ["run", "tenant"]}
+    assert get(service, "/v1/budgets") == {
+        "budgets": [
+            {
+                "dimension": "run",
+                "id": "r1",
+                "limit_usd": "0.050000",
+                "limit_tokens": None,
+                "spent_usd": "0.004500",
+                "spent_tokens": 1200,
+                "calls": 1,
+                "unknown_calls": 0,
+                "refused_calls": 0,
+                "last_seen": "2026-03-02T12:00:00Z",
+            }
+        ]
+    }
+
+
+def test_an_unknown_parameter_is_named(service: Service) -> None:
+    detail = get(service, "/v1/summary?stagee=a", 400)["detail"]
+    assert detail.startswith("parameter 'stagee' is unknown, allowed are: by, since, until, project, plan")
+    assert get(service, "/v1/nothing", 404) == {"detail": "Not Found"}
+
+
+def test_health_says_why_the_books_cannot_be_written(service: Service, ledger_file: Path) -> None:
+    service.ledger.failure = "No space left on device"
+    assert get(service, "/healthz", 503) == {
+        "status": "failing",
+        "ledger": str(ledger_file),
+        "reason": "No space left on device",
+    }
+    send(service, request(call(1)))
+    assert get(service, "/healthz")["status"] == "ok"
+
+
+@pytest.mark.parametrize("which", ["grpc", "http"])
+def test_a_port_in_use_is_one_clear_line_and_nothing_stays_open(ledger_file: Path, which: str) -> None:
+    free = {"grpc": Address("127.0.0.1", 0), "http": Address("127.0.0.1", 0)}
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = Address("127.0.0.1", taken.getsockname()[1])
+        with pytest.raises(AddressError, match=rf"{address} cannot be listened on for .*--{which}"):
+            Service(Options(ledger_file, **(free | {which: address})))
+    with Service(Options(ledger_file, **free)) as service:
+        assert get(service, "/healthz")["status"] == "ok"
+
+
+def test_a_ledger_that_cannot_be_opened_stops_the_start(tmp_path: Path) -> None:
+    with pytest.raises(LedgerFileError):
+        Service(Options(tmp_path, grpc=Address("127.0.0.1", 0), http=Address("127.0.0.1", 0)))

@@ -1,0 +1,313 @@
+"""The commands as a person types them."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import requests
+from click.testing import CliRunner
+from exporter_building import DAY, NOON, call, request, unknown
+
+from otel_cost.cli import main
+from otel_cost_exporter import books, segments, spool
+from otel_cost_exporter.decode import decode
+from otel_cost_exporter.ledger import Ledger
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
+    from click.testing import Result
+    from opentelemetry.proto.trace.v1.trace_pb2 import Span
+
+    from otel_cost_exporter.service import Service
+
+    Run = Callable[..., Result]
+
+NOBODY = "http://127.0.0.1:9"  # the port of "discard", where nobody listens
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, ledger_file: Path, spool_folder: Path) -> Run:
+    """Run `otel-cost` in this process, with a ledger and spool of its own and no service to be found."""
+    monkeypatch.setenv("OTEL_COST_LEDGER", str(ledger_file))
+    monkeypatch.setenv("OTEL_COST_SPOOL", str(spool_folder))
+    monkeypatch.setenv("OTEL_COST_URL", NOBODY)
+    monkeypatch.setenv("COLUMNS", "100")
+
+    def invoke(*arguments: str) -> Result:
+        return CliRunner().invoke(main, arguments, catch_exceptions=False)
+
+    return invoke
+
+
+def fill(path: Path, *spans: Span) -> None:
+    with Ledger(path) as ledger:
+        batch = decode(request(*spans)).batch
+        assert batch is not None
+        ledger.add(batch).result(10)
+
+
+def lines(text: str) -> list[list[str]]:
+    """The words of each line that has any."""
+    return [line.split() for line in text.splitlines() if line.strip()]
+
+
+def test_a_summary_is_a_table_that_says_what_is_unknown(run: Run, ledger_file: Path) -> None:
+    fill(
+        ledger_file,
+        call(1, otel_cost__project="a", otel_cost__stage="draft"),
+        call(2, otel_cost__project="a", otel_cost__cost__status="estimated", otel_cost__call__outcome="cut"),
+        unknown(3, otel_cost__project="b", gen_ai__usage__input_tokens=1_234_567),
+    )
+    done = run("summary", "--by", "project", "--by", "stage")
+    assert done.exit_code == 0
+    assert lines(done.output)[:-2] == [
+        ["ledger", str(ledger_file)],
+        ["project", "stage", "calls", "input", "output", "cut", "off", "no", "price", "cost", "in", "USD"],
+        ["─" * len(done.output.splitlines()[3].strip())],
+        ["a", "draft", "1", "1,000", "200", "0", "0", "0.004500"],
+        ["a", "(none)", "1", "1,000", "200", "1", "0", "0.004500"],
+        ["b", "(none)", "1", "1,234,567", "200", "0", "1", "unknown"],
+        ["total", "3", "1,236,567", "600", "1", "1", "0.009000"],
+    ]
+    assert done.output.splitlines()[-2:] == [
+        "Of this 0.004500 USD, for 1 call, are estimated.",
+        "The cost of 1 call is unknown and in no sum: 1,234,567 input and 200 output tokens have no price.",
+    ]
+
+
+def test_money_is_right_aligned(run: Run, ledger_file: Path) -> None:
+    fill(ledger_file, call(1), call(2, gen_ai__request__model="big", otel_cost__cost__amount="1234.5"))
+    output = run("summary", "--by", "model").output
+    ends = {len(line.rstrip()) for line in output.splitlines() if line.strip().startswith(("gpt-4o", "big", "total"))}
+    assert len(ends) == 1
+
+
+def test_a_table_fits_the_terminal_and_ids_cannot_steer_it(
+    run: Run, ledger_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(ledger_file, call(1, otel_cost__project="p" * 300), call(2, otel_cost__project="\x1b[31m[red]x[/red]"))
+    monkeypatch.setenv("COLUMNS", "60")
+    output = run("summary", "--by", "project").output
+    assert max(len(line) for line in output.splitlines()[1:]) <= 60
+    assert "\x1b" not in output
+    assert "\ufffd[31m[red]x[/red]" in output
+    assert output.count("p") >= 300
+
+
+def test_without_by_there_is_a_total(run: Run, ledger_file: Path) -> None:
+    fill(ledger_file, call(1), call(2))
+    assert lines(run("summary").output)[-1] == ["total", "2", "2,000", "400", "0.009000"]
+
+
+def test_json_on_the_file_is_the_document_of_the_api(
+    run: Run, ledger_file: Path, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spans = (call(1, otel_cost__project="a", otel_cost__tenant="x"), call(2, otel_cost__project="b"), unknown(3))
+    headers = {"content-type": "application/x-protobuf"}
+    requests.post(f"{service.url}/v1/traces", request(*spans), headers=headers, timeout=10).raise_for_status()
+    asked = ("summary", "--by", "model", "--by", "project", "--project", "a", "--project", "b", "--where", "tenant=x")
+    asked += ("--since", "2026-03-01", "--until", "2026-03-03", "--json")
+    query = "by=model&by=project&project=a&project=b&tenant=x&since=2026-03-01&until=2026-03-03"
+    document = requests.get(f"{service.url}/v1/summary?{query}", timeout=10).json()
+    assert document["rows"][0]["cost_usd"] == "0.004500"
+    assert json.loads(run(*asked, "--url", service.url).output) == document
+    monkeypatch.setenv("OTEL_COST_URL", service.url)
+    service.close()
+    assert json.loads(run(*asked).output) == document
+    assert json.loads(run(*asked, "--ledger", str(ledger_file)).output) == document
+
+
+def test_the_service_is_asked_where_it_has_the_file(
+    run: Run,
+    serving: Callable[[], AbstractContextManager[Any]],
+    monkeypatch: pytest.MonkeyPatch,
+    ledger_file: Path,
+    tmp_path: Path,
+) -> None:
+    fill(ledger_file, call(1, otel_cost__run="r1"))
+    with serving() as running:
+        for explicit in ((), ("--ledger", str(ledger_file))):
+            alone = run("summary", *explicit)
+            assert alone.exit_code == 1
+            assert "ledger unreachable: looked at" in alone.output
+            assert "it is open in another process" in alone.output
+        monkeypatch.setenv("OTEL_COST_URL", running.url)
+        for explicit in ((), ("--ledger", str(ledger_file)), ("--url", running.url)):
+            assert lines(run("summary", *explicit).output)[0] == ["service", running.url]
+        elsewhere = run("summary", "--ledger", str(tmp_path / "other.duckdb"))
+        assert elsewhere.exit_code == 1
+        assert f"keeps {ledger_file}; name the right service with --url" in elsewhere.output
+        unknown_by = run("summary", "--by", "modle")
+        assert unknown_by.exit_code == 2
+        assert "by='modle' is unknown, by can be: project" in unknown_by.output
+        report = run("report", "r1")
+        assert lines(report.output)[0] == ["Run", "r1,", "service", running.url]
+
+
+@pytest.mark.parametrize("command", [("summary",), ("report",), ("report", "r1")])
+def test_neither_file_nor_service_is_one_clear_line(run: Run, ledger_file: Path, command: tuple[str, ...]) -> None:
+    done = run(*command)
+    assert done.exit_code == 1
+    assert done.output.startswith(
+        f"Error: ledger unreachable: looked at {ledger_file} (it is not there) and {NOBODY} ("
+    )
+    assert done.output.endswith("start one with otel-cost serve\n")
+    assert done.output.count("\n") == 1
+    named = run(*command, "--url", NOBODY)
+    assert (named.exit_code, named.output.count("\n")) == (1, 1)
+    assert f"no ledger service answers at {NOBODY}: " in named.output
+
+
+def test_a_service_that_fails_or_is_something_else_is_one_clear_line(
+    run: Run, service: Service, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    elsewhere = run("summary", "--url", f"{service.url}/nothing")
+    assert f"the ledger service at {service.url}/nothing answers 404: Not Found" in elsewhere.output
+    service.ledger.failure = "No space left on device"
+    monkeypatch.setenv("OTEL_COST_URL", service.url)
+    failing = run("summary", "--ledger", str(tmp_path / "other.duckdb"))
+    assert "answers 503: No space left on device" in failing.output
+
+
+def test_an_answer_that_is_no_json_is_said(run: Run) -> None:
+    code = (
+        "import http.server\n"
+        "class Odd(http.server.BaseHTTPRequestHandler):\n"
+        "    def do_GET(self):\n"
+        "        self.send_response(500 if 'model' in self.path else 200)\n"
+        "        self.end_headers(); self.wfile.write(b'<html>')\n"
+        "server = http.server.HTTPServer(('127.0.0.1', 0), Odd)\n"
+        "print(server.server_port, flush=True); server.serve_forever()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as odd:
+        assert odd.stdout is not None
+        url = f"http://127.0.0.1:{odd.stdout.readline().strip()}"
+        assert f"no ledger service answers at {url}: " in run("summary", "--url", url).output
+        assert f"the ledger service at {url} answers 500: " in run("summary", "--by", "model", "--url", url).output
+        odd.terminate()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (("--by", "modle"), "by='modle' is unknown, by can be: project, plan"),
+        (("--since", "yesterday"), "since='yesterday' is no time"),
+        (("--where", "tenant"), "--where tenant: write it like --where tenant=acme"),
+        (("--where", "tenant=x"), "parameter 'tenant' is unknown"),
+    ],
+)
+def test_bad_parameters_are_named(run: Run, ledger_file: Path, arguments: tuple[str, ...], line: str) -> None:
+    fill(ledger_file, call(1))
+    done = run("summary", *arguments)
+    assert done.exit_code == 2
+    assert line in done.output
+
+
+def test_a_report_drains_the_spool_and_breaks_a_run_down(run: Run, spool_folder: Path) -> None:
+    stated = {"otel_cost__run": "r1", "otel_cost__role": "writer"}
+    segments.write(spool_folder, request(call(1, otel_cost__stage="draft", **stated), call(2, otel_cost__run="r2")))
+    segments.write(spool_folder, request(call(3, otel_cost__stage="edit", otel_cost__cost__amount="0.01", **stated)))
+    document = json.loads(run("report", "r1", "--json").output)
+    assert not spool.waiting(spool_folder)
+    assert list(document) == ["run", "total", "by_stage", "by_model", "by_role"]
+    assert (document["run"], document["total"]["calls"], document["total"]["cost_usd"]) == ("r1", 2, "0.014500")
+    assert [(row["stage"], row["cost_usd"]) for row in document["by_stage"]] == [
+        ("edit", "0.010000"),
+        ("draft", "0.004500"),
+    ]
+    assert [(row["model"], row["cost_usd"]) for row in document["by_model"]] == [("gpt-4o", "0.014500")]
+    assert [(row["role"], row["cost_usd"]) for row in document["by_role"]] == [("writer", "0.014500")]
+    table = lines(run("report", "r1").output)
+    assert ["edit", "1", "1,000", "200", "0.010000"] in table
+    assert table.count(["total", "2", "2,000", "400", "0.014500"]) == 3
+
+
+def test_a_report_without_a_run_lists_the_runs(run: Run, ledger_file: Path) -> None:
+    fill(ledger_file, call(1, otel_cost__run="r1"), call(2, otel_cost__run="r2", otel_cost__cost__amount="1"), call(3))
+    table = lines(run("report").output)
+    assert table[0] == ["Runs,", "ledger", str(ledger_file)]
+    assert [row[0] for row in table[3:]] == ["r2", "r1", "(none)", "total"]
+    assert json.loads(run("report", "--json").output) == json.loads(run("summary", "--by", "run", "--json").output)
+
+
+def test_a_run_that_nobody_knows_is_said(run: Run, ledger_file: Path) -> None:
+    fill(ledger_file, call(1, otel_cost__run="r1"))
+    done = run("report", "r9")
+    assert (done.exit_code, done.output) == (
+        1,
+        "Error: no call of run 'r9' is in the books; otel-cost report lists the runs\n",
+    )
+
+
+def test_a_report_waits_for_the_service_to_drain_the_spool(
+    run: Run,
+    serving: Callable[[], AbstractContextManager[Any]],
+    spool_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with serving() as running:
+        monkeypatch.setenv("OTEL_COST_URL", running.url)
+        segments.write(spool_folder, request(call(1, otel_cost__run="r1")))
+        assert json.loads(run("report", "r1", "--json").output)["total"]["cost_usd"] == "0.004500"
+        monkeypatch.setattr(books, "_DRAIN_SECONDS", 0.0)
+        elsewhere = tmp_path / "elsewhere"
+        segments.write(elsewhere, request(call(2, otel_cost__run="r1")))
+        done = run("report", "r1", "--spool", str(elsewhere), "--url", running.url)
+        assert f"The service did not drain {elsewhere}: what waits there is not counted" in done.output
+        assert done.exit_code == 0
+
+
+def test_serve_says_where_it_listens_drains_and_stops_cleanly(
+    serving: Callable[[], AbstractContextManager[Any]], ledger_file: Path, spool_folder: Path
+) -> None:
+    segments.write(spool_folder, request(call(1, start=NOON - DAY)))
+    for number in (signal.SIGTERM, signal.SIGINT):
+        with serving() as running:
+            assert running.said.startswith(f"Ledger     {ledger_file} (")
+            assert f"Spool      {spool_folder}\n" in running.said
+            body, headers = request(call(2)), {"content-type": "application/x-protobuf"}
+            requests.post(f"{running.url}/v1/traces", body, headers=headers, timeout=10).raise_for_status()
+            running.process.send_signal(number)
+            output, errors = running.process.communicate(timeout=20)
+            assert (running.process.returncode, errors) == (0, "")
+            assert output == "Stopped. Everything that was acknowledged is in the ledger.\n"
+            assert sorted(path.name for path in ledger_file.parent.iterdir()) == [ledger_file.name, spool_folder.name]
+    assert not spool.waiting(spool_folder)
+
+
+def test_serve_warns_where_others_can_reach_it(bin_folder: Path, ledger_file: Path, spool_folder: Path) -> None:
+    where = ("--grpc", "127.0.0.1:0", "--http", "0.0.0.0:0", "--ledger", str(ledger_file), "--spool", str(spool_folder))
+    with subprocess.Popen([bin_folder / "otel-cost", "serve", *where], stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        warning = process.stderr.readline()
+        process.terminate()
+        process.communicate(timeout=20)
+    assert warning.startswith("WARNING: 0.0.0.0:")
+    assert "can be reached from other machines" in warning
+
+
+def test_serve_on_a_file_or_port_that_is_taken_is_one_clear_line(
+    run: Run, serving: Callable[[], AbstractContextManager[Any]], ledger_file: Path, tmp_path: Path
+) -> None:
+    with serving() as running:
+        free = ("--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0")
+        locked = run("serve", "--ledger", str(ledger_file), *free)
+        assert (locked.exit_code, locked.output.count("\n")) == (1, 1)
+        assert locked.output.startswith(f"Error: {ledger_file} is open in another process: ")
+        port = run("serve", "--ledger", str(tmp_path / "b"), "--grpc", running.grpc, "--http", "127.0.0.1:0")
+        assert (port.exit_code, port.output.count("\n")) == (1, 1)
+        assert f"{running.grpc} cannot be listened on for OTLP/gRPC" in port.output
+    bad = run("serve", "--grpc", "4317")
+    assert bad.exit_code == 2
+    assert "'4317' is no address: write it like 127.0.0.1:4317" in bad.output
