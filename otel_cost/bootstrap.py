@@ -18,7 +18,7 @@ from opentelemetry.sdk.trace import TracerProvider
 
 from otel_cost import attribution, pricing, semconv
 from otel_cost.instrumentation.attempts import SDK_MODULES, wrap_sdk
-from otel_cost.instrumentation.call import end_abandoned
+from otel_cost.instrumentation.call import end_all
 from otel_cost.instrumentation.http import HTTP_MODULES, wrap_http
 from otel_cost.instrumentation.threads import wrap_threads
 from otel_cost.safety import guard
@@ -52,7 +52,7 @@ def start() -> None:
         if any(key.startswith(semconv.BUDGET_PREFIX) for key in attribution.process_members()):
             pricing.load_in_background()  # the first call is going to be held against a budget, so it needs prices
     # Registered after the provider's own, so it runs before: spans that it ends are still exported.
-    atexit.register(end_abandoned)
+    atexit.register(end_all)
 
 
 def attach(provider: TracerProvider) -> None:

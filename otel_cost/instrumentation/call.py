@@ -72,6 +72,7 @@ class Call:
             adopted[1].call = call
         if budgets:
             call._reserve()
+        _open.add(call)
         return call
 
     def _reserve(self) -> None:
@@ -179,6 +180,7 @@ class Call:
             if self.ended:
                 return
             self.ended = True
+        _open.discard(self)
         usage = reading.usage if reading is not None else None
         tokens = usage.total_tokens if usage is not None else 0
         if self._hold is not None:
@@ -246,6 +248,7 @@ def _say_once(request: Request, reason: str | None) -> None:
         _logger.warning("the cost of calls to %r is unknown: %s", request.model, reason)
 
 
+_open: set[Call] = set()
 _abandoned: SimpleQueue[Call] = SimpleQueue()
 
 
@@ -264,4 +267,10 @@ def end_abandoned() -> None:
             call = _abandoned.get_nowait()
         except Empty:
             return
+        call.stream_ends()
+
+
+def end_all() -> None:
+    """End every call that is still open, as the process exits: streams that nobody read to their end or closed."""
+    for call in tuple(_open):
         call.stream_ends()
