@@ -10,7 +10,7 @@ from otel_cost_dashboard.client import Ledger, LedgerError
 from otel_cost_dashboard.views import overview
 
 
-@st.cache_resource(show_spinner=False)
+@st.cache_resource(show_spinner=False, on_release=Ledger.close)
 def connect(url: str) -> Ledger:
     """The connection to the ledger service at `url`, one for all who look at the page."""
     return Ledger(url)

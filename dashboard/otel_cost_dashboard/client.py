@@ -115,10 +115,17 @@ class Budget:
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """What the service says of itself: which books it keeps and how many calls are in them."""
+    """What the service says of itself.
+
+    Attributes:
+        ledger: the file of its books.
+        calls: how many calls are in them; None where it cannot write them, and says only why.
+        failure: why it cannot write its books; None where it can.
+    """
 
     ledger: str
-    calls: int
+    calls: int | None
+    failure: str | None = None
 
 
 class Ledger:
@@ -173,14 +180,17 @@ class Ledger:
         return self._ask("/v1/dimensions", lambda answer: tuple(str(name) for name in answer["dimensions"]))
 
     def health(self) -> Health:
-        """Whether the books can be written, and which they are.
+        """Which books the service keeps, and whether it can write them. Questions may be answered even if it cannot.
 
         Raises:
             LedgerError: no answer, or not the promised one.
         """
-        return self._ask("/healthz", lambda answer: Health(str(answer["ledger"]), int(answer["calls"])))
+        return self._ask("/healthz", _health, also=httpx2.codes.SERVICE_UNAVAILABLE)
 
-    def _ask(self, path: str, read: Callable[[Any], _Answer], parameters: Sequence[tuple[str, str]] = ()) -> _Answer:
+    def _ask(
+        self, path: str, read: Callable[[Any], _Answer], parameters: Sequence[tuple[str, str]] = (), also: int = 200
+    ) -> _Answer:
+        """Get `path` and `read` its answer; an answer with the status `also` is one as well, not an error."""
         try:
             response = self._http.get(path, params=list(parameters))
         except httpx2.TimeoutException:
@@ -190,7 +200,7 @@ class Ledger:
             ) from None
         except (httpx2.HTTPError, httpx2.InvalidURL) as error:
             raise LedgerUnreachableError(f"No ledger service answers at {self.url} ({error}).") from None
-        if not response.is_success:
+        if not response.is_success and response.status_code != also:
             raise _refusal(self.url, path, response)
         try:
             return read(response.json())
@@ -237,6 +247,12 @@ def _usd(text: str | None) -> Decimal | None:
     if not isinstance(text, str):
         raise TypeError(f"money must be a decimal string, not {text!r}")
     return Decimal(text)
+
+
+def _health(answer: Mapping[str, Any]) -> Health:
+    if answer["status"] == "ok":
+        return Health(str(answer["ledger"]), int(answer["calls"]))
+    return Health(str(answer["ledger"]), None, failure=str(answer["reason"]))
 
 
 def _summary(answer: Mapping[str, Any], by: Sequence[str]) -> Summary:

@@ -33,6 +33,7 @@ _OPTIONS: Final = {
     "client.toolbarMode": "minimal",
     "client.showErrorDetails": "none",
     "logger.hideWelcomeMessage": "true",
+    "logger.level": "warning",
     # Per theme: one for both would be a theme of its own, and the browser's light or dark would no longer count.
     "theme.light.primaryColor": "#0072B2",
     "theme.dark.primaryColor": "#56B4E9",

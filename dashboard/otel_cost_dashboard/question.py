@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 import streamlit as st
 
 from otel_cost_dashboard import format as fmt
+from otel_cost_dashboard.client import Figures
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,7 +26,7 @@ PERIODS: Final = {
     "7d": "Last 7 days",
     "30d": "Last 30 days",
     "all": "Everything",
-    "days": "Some days",
+    "days": "Chosen days",
 }
 _DEFAULT_PERIOD: Final = "24h"
 _AGES: Final = {"1h": timedelta(hours=1), "24h": timedelta(hours=24), "7d": timedelta(7), "30d": timedelta(30)}
@@ -33,8 +34,8 @@ _AGES: Final = {"1h": timedelta(hours=1), "24h": timedelta(hours=24), "7d": time
 FIRST: Final = ("project", "run", "stage", "role", "model")
 """What one can always filter and break down by; other dimensions join them where they occur in the books."""
 LAST: Final = ("provider", "service")
-# Names of query parameters that are no filters: a dimension of that name cannot be filtered by.
-_RESERVED: Final = frozenset({"by", "since", "until", "period", "days"})
+# Dimensions of a user's that the page leaves out: these names mean something else to the ledger, or in the address.
+_TAKEN: Final = frozenset({"by", "since", "until", "hour", "day", "period", "days", *Figures.__slots__})
 _HOURLY_UP_TO: Final = timedelta(hours=72)
 
 
@@ -72,7 +73,7 @@ class Question:
             last = self.end - timedelta(days=1)
             words = [f"{self.start:%d %b %Y} to {last:%d %b %Y}"]
         else:
-            words = [PERIODS[self.period]]
+            words = [PERIODS["all" if self.start is None else self.period]]
         words.append("UTC")
         words += [f"{fmt.title(name)}: {', '.join(values)}" for name, values in self.filters.items()]
         return " · ".join(words)
@@ -80,7 +81,8 @@ class Question:
 
 def dimensions(occurring: Sequence[str]) -> tuple[str, ...]:
     """What one can break down by, given the dimensions that occur in the books."""
-    return (*FIRST, *(name for name in occurring if name not in FIRST), *LAST)
+    more = [name for name in occurring if name not in _TAKEN.union(FIRST, LAST)]
+    return (*FIRST, *more, *LAST)
 
 
 def from_sidebar(ledger: Ledger, occurring: Sequence[str]) -> Question:
@@ -91,22 +93,22 @@ def from_sidebar(ledger: Ledger, occurring: Sequence[str]) -> Question:
     """
     with st.sidebar:
         st.markdown("### otel-cost")
-        period = st.selectbox(
+        # No format_func: what a choice shows is what the address says, and a link should outlive our wording.
+        period = st.segmented_control(
             "Period (UTC)",
             list(PERIODS),
-            index=list(PERIODS).index(_DEFAULT_PERIOD),
-            format_func=PERIODS.__getitem__,
+            default=_DEFAULT_PERIOD,
+            required=True,
             key="period",
             bind="query-params",
-            help="The choice, like the filters, is in the page's address: a link to it shows the same.",
+            help="The period and the filters are in the page's address: a link to it shows the same.",
         )
         days = _days() if period == "days" else None
         start, end = _range(period, days, datetime.now(UTC))
         since, until = (period if period in _AGES else None), None
         if days is not None and start is not None:
             since, until = start.isoformat(), end.isoformat()
-        names = [name for name in dimensions(occurring) if name not in _RESERVED]
-        choices = {name: _filter(ledger, name, since, until) for name in names}
+        choices = {name: _filter(ledger, name, since, until) for name in dimensions(occurring)}
         st.button("Refresh", icon=":material/refresh:", width="stretch")
     filters = {name: chosen for name, chosen in choices.items() if chosen}
     return Question(period, since, until, start, end, filters)

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from otel_cost.settings import URL
-from otel_cost_dashboard import format as fmt
 from otel_cost_dashboard.client import LedgerUnreachableError
 from otel_cost_dashboard.tables import plain
 
@@ -26,6 +25,16 @@ def failed(error: LedgerError, url: str) -> None:
     st.button("Try again", icon=":material/refresh:")
 
 
+def cannot_write(health: Health) -> None:
+    """The service answers, but what it receives does not reach its books."""
+    st.warning(
+        f"The ledger service cannot write {plain(health.ledger)}: {plain(str(health.failure))}. "
+        "What follows is what stood in it before. Senders keep their spans as long as they can: put it right soon.",
+        title="New calls are not being recorded",
+        icon=":material/warning:",
+    )
+
+
 def empty(health: Health, url: str) -> None:
     """No call in the books yet: the three lines that instrument an application."""
     st.info(
@@ -42,10 +51,10 @@ def empty(health: Health, url: str) -> None:
     )
 
 
-def nothing_found(health: Health) -> None:
+def nothing_found() -> None:
     """There are calls, and none of them in this period with these filters."""
     st.info(
-        f"The ledger holds {fmt.calls(health.calls)}. Choose a longer period, or take filters away.",
+        "Choose a longer period, or take filters away.",
         title="No calls in this view",
         icon=":material/search_off:",
     )

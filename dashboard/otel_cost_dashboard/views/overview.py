@@ -36,9 +36,16 @@ def show(ledger: Ledger) -> None:
     if health.calls == 0:
         states.empty(health, ledger.url)
         return
+    if health.failure is not None:
+        states.cannot_write(health)
     occurring = ledger.dimensions()
     asked = question.from_sidebar(ledger, occurring)
-    st.sidebar.caption(f"{fmt.calls(health.calls)} in {tables.code(health.ledger)} at {tables.code(ledger.url)}")
+    books = (
+        tables.code(health.ledger)
+        if health.calls is None
+        else f"{fmt.calls(health.calls)} in {tables.code(health.ledger)}"
+    )
+    st.sidebar.caption(f"{books} at {tables.code(ledger.url)}")
     st.markdown("## Overview")
     st.caption(tables.plain(asked.words()))
     totals = st.container()
@@ -51,7 +58,7 @@ def show(ledger: Ledger) -> None:
         _over_time(ledger, asked, summary, dimension)
         _breakdown(summary, dimension)
     else:
-        states.nothing_found(health)
+        states.nothing_found()
     _budgets(budgets)
 
 
@@ -62,7 +69,6 @@ def _dimension(occurring: Sequence[str]) -> str:
         question.dimensions(occurring),
         default=question.FIRST[0],
         required=True,
-        format_func=fmt.title,
         key="by",
         bind="query-params",
     )
