@@ -1,4 +1,4 @@
-"""otel-cost put in place in this process as ``opentelemetry-instrument`` does, and taken out again after each module."""
+"""otel-cost put in place in this process as ``opentelemetry-instrument`` does, and taken out after each module."""
 
 from __future__ import annotations
 

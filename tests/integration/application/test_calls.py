@@ -1,7 +1,7 @@
 """Calls of the real SDKs, sync and async, whole and streamed: one span each, with tokens and exact cost.
 
-Published prices, US dollars per million tokens: gpt-4o 2.50 in, 1.25 cached, 10 out; Claude Sonnet 4.5 3 in, 0.30 cached,
-15 out.
+Published prices, US dollars per million tokens: gpt-4o 2.50 in, 1.25 cached, 10 out; Claude Sonnet 4.5 3 in,
+0.30 cached, 15 out.
 """
 
 import asyncio
@@ -242,10 +242,12 @@ def test_a_provider_that_nobody_named_is_metered_at_unknown_cost(
     assert "otel_cost.cost.amount" not in call
     assert used(call) == (1000, 200, 600)
     assert "OTEL_COST_ENDPOINTS=BASE_URL=provider" in call["otel_cost.cost.reason"]
-    assert [record.getMessage() for record in caplog.records if "is unknown" in record.getMessage()] == [
+    (line,) = [record.getMessage() for record in caplog.records if "is unknown" in record.getMessage()]
+    assert line == (
         "the cost of calls to 'gpt-4o' is unknown: 127.0.0.1 is no known provider: "
         "name it with OTEL_COST_ENDPOINTS=BASE_URL=provider"
-    ]
+    )
+    assert len(provider.requests) == 2
 
 
 def test_a_model_without_a_price_keeps_its_tokens(provider: StandIn, spans: Any) -> None:

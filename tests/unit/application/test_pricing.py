@@ -104,7 +104,7 @@ def test_memory_for_plans_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(prices, "_plans", {})
     for model in ("gpt-4o", "gpt-4o-mini", "gpt-5"):
         pricing.price(provider="openai", model=model, usage=Usage(1))
-    assert len(prices._plans) == 1  # noqa: SLF001 - what the test is about
+    assert len(prices._plans) == 1
 
 
 def test_an_unknown_cost_stays_unknown_when_doubted() -> None:

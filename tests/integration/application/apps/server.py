@@ -1,4 +1,4 @@
-"""A FastAPI application that calls a model, as its author would write it: it knows nothing of otel-cost but the error."""
+"""A FastAPI application that calls a model, as its author would write it: of otel-cost it knows only the error."""
 
 import asyncio
 import os
