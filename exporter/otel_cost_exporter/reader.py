@@ -10,9 +10,9 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from otel_cost import money
-from otel_cost.semconv import DIMENSIONS, is_dimension
+from otel_cost.semconv import DIMENSIONS
 from otel_cost_exporter import database, migrate, question, statements
-from otel_cost_exporter.question import FIGURES, FILTERS, GROUPINGS, TIME_BUCKETS, Question
+from otel_cost_exporter.question import FIGURES, GROUPINGS, TIME_BUCKETS, Question
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -94,21 +94,20 @@ class Reader:
 
 def _ask(cursor: duckdb.DuckDBPyConnection, asked: Question) -> list[Document]:
     """Run ``summary.sql`` with what `asked` inserts at its markers."""
-    keys = [f"by_{number}" for number in range(len(asked.by))]
-    in_time = [key for key, name in zip(keys, asked.by, strict=True) if name in TIME_BUCKETS]
     parameters: dict[str, object] = {}
+    keys = {f"by_{number}": name for number, name in enumerate(asked.by)}
     conditions: list[str] = []
     for name, operator in (("since", ">="), ("until", "<")):
         if (moment := getattr(asked, name)) is not None:
             conditions.append(f"AND start_ts {operator} ${name}")
             parameters[name] = moment
     for number, (name, wanted) in enumerate(asked.filters.items()):
-        conditions.append(f"AND list_contains($filter_{number}::VARCHAR[], {_column(name)})")
-        parameters[f"filter_{number}"] = list(wanted)
+        conditions.append(f"AND list_contains($wanted_{number}::VARCHAR[], {_column(name, parameters)})")
+        parameters[f"wanted_{number}"] = list(wanted)
     query = _insert(
-        by="".join(f"{_column(name)} AS {key}, " for key, name in zip(keys, asked.by, strict=True)),
+        by="".join(f"{_column(name, parameters)} AS {key}, " for key, name in keys.items()),
         where=" ".join(conditions),
-        first="".join(f"{key}, " for key in in_time),
+        first="".join(f"{key}, " for key, name in keys.items() if name in TIME_BUCKETS),
         then="".join(f", {key}" for key in keys),
     )
     found = cursor.execute(query, parameters).fetchall()
@@ -122,13 +121,16 @@ def _insert(**pieces: str) -> str:
     return query
 
 
-def _column(name: str) -> str:
-    """The SQL for a grouping or filter. Only allow-listed names come here, and no other could do harm: see below."""
-    if name in GROUPINGS or name in FILTERS:
+def _column(name: str, parameters: dict[str, object]) -> str:
+    """The SQL of what is grouped or filtered by: a column of the allow-list, else a dimension of the user's own.
+
+    The name of such a dimension came from outside, so it goes into `parameters` and never into the SQL.
+    """
+    if name in GROUPINGS:
         return f'"{name}"'
-    if not is_dimension(name):
-        raise ValueError(f"{name!r} is no dimension")
-    return f"extra['{name}']"
+    parameter = f"own_{len(parameters)}"
+    parameters[parameter] = name
+    return f"extra[${parameter}]"
 
 
 def _rows(cursor: duckdb.DuckDBPyConnection, statement: str) -> list[Document]:

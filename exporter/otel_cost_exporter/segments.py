@@ -58,9 +58,9 @@ def check(name: str, content: bytes) -> str | None:
 
 def sync_folder(folder: Path) -> None:
     """Make the names in `folder` survive a crash of the machine."""
-    if os.name == "nt":  # folders cannot be opened there, and need not be
+    if not hasattr(os, "O_DIRECTORY"):  # on Windows folders cannot be opened, and need not be
         return
-    opened = os.open(folder, os.O_RDONLY)
+    opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(opened)
     finally:

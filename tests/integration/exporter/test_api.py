@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 from exporter_building import call, refused, request, unknown
+from fastapi import FastAPI
 
 from otel_cost_exporter.address import Address
+from otel_cost_exporter.api import server
 from otel_cost_exporter.errors import AddressError, LedgerFileError
 from otel_cost_exporter.service import Options, Service
 
@@ -127,6 +129,15 @@ def test_a_port_in_use_is_one_clear_line_and_nothing_stays_open(ledger_file: Pat
             Service(Options(ledger_file, **(free | {which: address})))
     with Service(Options(ledger_file, **free)) as service:
         assert get(service, "/healthz")["status"] == "ok"
+
+
+def test_a_server_that_does_not_come_up_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "_START_SECONDS", 0)
+    slow = server.HttpServer(FastAPI(), Address("127.0.0.1", 0), grace=1)
+    with pytest.raises(AddressError, match=f"the HTTP server on {slow.address} did not come up"):
+        slow.start()
+    slow.stop()
+    server.HttpServer(FastAPI(), Address("127.0.0.1", 0), grace=1).stop()  # one that was never started
 
 
 def test_a_ledger_that_cannot_be_opened_stops_the_start(tmp_path: Path) -> None:

@@ -79,7 +79,7 @@ def test_no_acknowledged_call_is_lost_and_none_counts_twice(
     # Every acknowledged call, and of those under way at a kill at most each once.
     assert len(acknowledged) <= found <= len(acknowledged | under_way)
     assert sum(row["calls"] for row in rows["rows"]) == found
-    stored = reader._connection.execute("SELECT span_id FROM calls").fetchall()  # noqa: SLF001 - no question lists calls yet
+    stored = reader._connection.execute("SELECT span_id FROM calls").fetchall()
     reader.close()
     numbers = [number for (number,) in stored]
     assert acknowledged <= set(numbers)

@@ -140,7 +140,7 @@ def raising(error: Exception) -> Callable[..., Future[None]]:
 
 def test_a_sender_is_not_kept_waiting_for_ever(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     never = threading.Event()
-    real = type(service.ledger)._transaction  # noqa: SLF001 - a disk that hangs cannot be had otherwise
+    real = type(service.ledger)._transaction
 
     def hanging(ledger: object, batch: object) -> None:
         never.wait(10)

@@ -186,6 +186,16 @@ def test_stragglers_of_other_days_are_written_each_day_alone(path: Path) -> None
     assert rows(path, "SELECT span_id FROM calls ORDER BY start_ts, span_id") == [(2,), (1,), (3,), (4,)]
 
 
+def test_a_row_of_failures_is_said_once(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    good = batch(call(1))
+    torn = Batch(good.calls.set_column(2, "trace_id", pa.array(["no id"])), good.limits, good.dimensions)
+    with Ledger(path) as ledger:
+        for one, said in ((torn, 1), (torn, 1), (good, 1), (torn, 2)):
+            failed = ledger.add(one).exception(10)
+            assert (failed is None) is (one is good)
+            assert len(caplog.records) == said
+
+
 @pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 2, 0)])
 def test_the_youngest_limit_holds_in_whatever_order_they_arrive(path: Path, order: tuple[int, ...]) -> None:
     calls = [

@@ -218,6 +218,43 @@ def test_what_is_still_being_written_is_left_alone_until_it_is_old(folder: Path,
     assert old.name in files(folder / spool.ASIDE)
 
 
+def test_two_drains_of_one_spool_do_not_disturb_each_other(
+    folder: Path, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other one takes a file away at each moment at which this one has heard of it and not yet read or moved it."""
+    segments.write(folder, request(call(1)))
+    unfinished = folder / ".1.otlp.tmp"
+    unfinished.touch()
+    listed, checked = os.scandir, segments.check
+
+    def scandir(path: Path) -> list[os.DirEntry[str]]:
+        found = list(listed(path))
+        unfinished.unlink(missing_ok=True)
+        return found
+
+    def check(name: str, content: bytes) -> str | None:
+        (folder / name).unlink()
+        return checked("foreign", content)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "scandir", scandir)
+        assert spool.waiting(folder)
+        patch.setattr(segments, "check", check)
+        assert spool.drain(folder, ledger) == 0
+    first, second = segments.write(folder, request(call(2))), segments.write(folder, request(call(3)))
+    monkeypatch.setattr(segments, "check", lambda *_: second.unlink(missing_ok=True))
+    assert spool.drain(folder, ledger) == 1
+    assert not first.exists()
+    assert total(ledger) == (1, "0.004500")
+
+
+def test_where_folders_cannot_be_opened_segments_are_written_all_the_same(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(os, "O_DIRECTORY")
+    assert segments.write(folder, b"content").read_bytes() == b"content"
+
+
 def test_a_missing_spool_is_empty(folder: Path, ledger: Ledger) -> None:
     assert not spool.waiting(folder)
     assert spool.drain(folder, ledger) == 0
