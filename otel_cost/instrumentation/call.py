@@ -165,15 +165,13 @@ class Call:
             return Cost.unknown(
                 f"{self._request.provider} is no known provider: name it with OTEL_COST_ENDPOINTS=BASE_URL=provider"
             )
-        models = [model for model in (reading.model, self._request.model) if model]
-        cost = Cost.unknown("neither request nor response names a model")
-        for model in models:
-            cost = pricing.price(
-                provider=self._request.provider, model=model, usage=reading.usage, service_tier=reading.service_tier
-            )
-            if cost.amount is not None:
-                break
-        return cost
+        cost = None
+        for model in (reading.model, self._request.model):  # one that answers under another name has the asked one's
+            if model is not None and (cost is None or cost.amount is None):
+                cost = pricing.price(
+                    provider=self._request.provider, model=model, usage=reading.usage, service_tier=reading.service_tier
+                )
+        return cost or Cost.unknown("neither request nor response names a model")
 
     def _end(self, outcome: str, reading: Reading | None, cost: Cost, *, error: str | None = None) -> None:
         with self._lock:

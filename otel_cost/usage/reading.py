@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from otel_cost.usage.decoding import decoder_of
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from otel_cost.usage.decoding import Decoder
     from otel_cost.usage.formats import Path, WireFormat
 
-_METERS = tuple(field.name for field in fields(Usage))
 _LARGEST_BODY = 64 * 1024 * 1024  # a whole response beyond it is passed on unread, not kept in memory
 
 
@@ -141,7 +140,7 @@ class _Statement:
 
 
 def _usage(meters: Mapping[str, tuple[Path, ...]], stated: dict[str, Any]) -> Usage:
-    return Usage(**{name: sum(_count(_dig(stated, path)) for path in meters.get(name, ())) for name in _METERS})
+    return Usage(**{name: sum(_count(_dig(stated, path)) for path in paths) for name, paths in meters.items()})
 
 
 def _dig(document: Any, path: Path) -> Any:
