@@ -115,8 +115,8 @@ def colours_of(names: list[str]) -> dict[str, str]:
     """A colour for each of the first values, and for the rest together, by the name under which they are drawn."""
     first = list(dict.fromkeys(names))
     colours = dict(zip(first, COLOURS, strict=False))
-    if rest := len(first) - SERIES:
-        colours |= {_others(rest): OTHERS_COLOUR} if rest > 0 else {}
+    if len(first) > SERIES:
+        colours[_others(len(first) - SERIES)] = OTHERS_COLOUR
     return colours
 
 

@@ -39,6 +39,7 @@ _OPTIONS: Final = {
     "theme.dark.primaryColor": "#56B4E9",
     "theme.metricValueFontSize": "1.6rem",
     "theme.paddingTop": "2rem",
+    "theme.paddingBottom": "2rem",
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import Decimal
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Final
 
 import streamlit as st
@@ -40,12 +41,8 @@ def show(ledger: Ledger) -> None:
         states.cannot_write(health)
     occurring = ledger.dimensions()
     asked = question.from_sidebar(ledger, occurring)
-    books = (
-        tables.code(health.ledger)
-        if health.calls is None
-        else f"{fmt.calls(health.calls)} in {tables.code(health.ledger)}"
-    )
-    st.sidebar.caption(f"{books} at {tables.code(ledger.url)}")
+    books = tables.code(PurePath(health.ledger).name)
+    st.sidebar.caption(f"From {books} at {tables.code(ledger.url)}", help=tables.plain(health.ledger))
     st.markdown("## Overview")
     st.caption(tables.plain(asked.words()))
     totals = st.container()

@@ -87,7 +87,7 @@ def test_an_environments_proxy_is_not_asked_for_loopback(
     ("host", "loopback"), [("127.0.0.1", True), ("[::1]", True), ("localhost", True), ("ledger.example", False)]
 )
 def test_what_is_loopback(host: str, loopback: bool) -> None:  # noqa: FBT001 - a parameter of the test
-    assert client._is_loopback(f"http://{host}:4318") is loopback  # noqa: SLF001 - a proxy cannot be set up per host here
+    assert client._is_loopback(f"http://{host}:4318") is loopback
 
 
 def test_a_ledger_that_is_too_slow(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:

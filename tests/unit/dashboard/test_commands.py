@@ -42,8 +42,8 @@ def start(bin_folder: Path, tmp_path: Path) -> Iterator[Start]:
 
     yield run
     for process in started:
-        process.kill()
-        process.communicate()
+        process.terminate()  # a kill would leave its child
+        process.communicate(timeout=15)
 
 
 def children(pid: int) -> list[int]:
@@ -135,6 +135,6 @@ def test_a_child_that_does_not_heed_is_killed(monkeypatch: pytest.MonkeyPatch) -
     child = subprocess.Popen(["sh", "-c", stubborn], stdout=subprocess.PIPE)
     assert child.stdout is not None
     assert child.stdout.readline() == b"ready\n"
-    commands._end(child)  # noqa: SLF001 - Streamlit itself does heed
+    commands._end(child)
     child.stdout.close()
     assert child.returncode == -signal.SIGKILL
