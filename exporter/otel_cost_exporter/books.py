@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from http import HTTPStatus
+from typing import IO, TYPE_CHECKING, Any, Final, Protocol
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlencode
 from urllib.request import ProxyHandler, build_opener
@@ -49,30 +50,40 @@ class ServiceBooks:
 
     def ledger(self) -> str:
         """The path of the ledger file that the service keeps."""
-        return str(self._get("/healthz")["ledger"])
+        document = self._get("/healthz")
+        if "ledger" not in document:
+            raise UnreachableError(f"what answers at {self.url} is no ledger service")
+        return str(document["ledger"])
 
     def _get(self, path: str) -> dict[str, Any]:
         try:
             with self._opener.open(self.url + path, timeout=_ANSWER_SECONDS) as answer:
-                document: dict[str, Any] = json.load(answer)
+                return _document(answer)
         except HTTPError as error:
             with error:
-                raise self._refused(error) from None
+                return self._refused(error)
         except (OSError, ValueError) as error:
             reason = error.reason if isinstance(error, URLError) else error
             raise UnreachableError(f"no ledger service answers at {self.url}: {reason}") from None
-        return document
 
-    def _refused(self, error: HTTPError) -> Exception:
-        """What an answer other than 200 means."""
+    def _refused(self, error: HTTPError) -> dict[str, Any]:
+        """What an answer other than 200 means; a service that only cannot write now still answers questions."""
         try:
-            document = json.load(error)
+            document = _document(error)
         except ValueError:
             document = {}
-        if error.code == 400 and "detail" in document:  # noqa: PLR2004 - the status has no better name
-            return QuestionError(document["detail"])
-        reason = document.get("reason", error.reason)
-        return UnreachableError(f"the ledger service at {self.url} answers {error.code}: {reason}")
+        if error.code == HTTPStatus.SERVICE_UNAVAILABLE and "ledger" in document:
+            return document
+        if error.code == HTTPStatus.BAD_REQUEST and "detail" in document:
+            raise QuestionError(document["detail"]) from None
+        raise UnreachableError(f"the ledger service at {self.url} answers {error.code}: {error.reason}") from None
+
+
+def _document(answer: IO[bytes]) -> dict[str, Any]:
+    found = json.load(answer)
+    if not isinstance(found, dict):
+        raise ValueError("its answer is no JSON object")  # noqa: TRY004 - as any other answer that cannot be read
+    return found
 
 
 @contextmanager

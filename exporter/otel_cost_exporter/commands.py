@@ -107,7 +107,7 @@ def _asking(command: Callable[..., None]) -> Callable[..., None]:
     for option in (
         click.option("--url", help=f"Ask this ledger service. Default where one has the file: {settings.URL.name}."),
         click.option("--ledger", type=_FILE, help=f"Ask this DuckDB file. Default: {settings.LEDGER.name}."),
-        click.option("--json", "as_json", is_flag=True, help="Print the document of the HTTP API."),
+        click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table."),
     ):
         command = option(command)
     return command

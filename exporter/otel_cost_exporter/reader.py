@@ -6,6 +6,7 @@ Money in a document is an exact decimal string, and None where it is unknown.
 from __future__ import annotations
 
 from contextlib import closing, contextmanager
+from datetime import date, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -140,5 +141,14 @@ def _rows(cursor: duckdb.DuckDBPyConnection, statement: str) -> list[Document]:
 
 
 def _in_words(row: Document) -> Document:
-    """`row` with its money as exact decimal strings."""
-    return {name: money.text(value) if isinstance(value, Decimal) else value for name, value in row.items()}
+    """`row` ready for JSON."""
+    return {name: _in_word(value) for name, value in row.items()}
+
+
+def _in_word(value: object) -> object:
+    """Money as an exact decimal string, a time as ISO 8601 in UTC, anything else as it is."""
+    if isinstance(value, Decimal):
+        return money.text(value)
+    if isinstance(value, datetime):
+        return f"{value.isoformat()}Z"
+    return value.isoformat() if isinstance(value, date) else value

@@ -68,6 +68,6 @@ CREATE VIEW facts AS
 SELECT
     *,
     coalesce(response_model, request_model) AS model,
-    strftime(date_trunc('hour', start_ts), '%Y-%m-%dT%H:%M:%SZ') AS hour,
-    strftime(start_ts, '%Y-%m-%d') AS day
+    date_trunc('hour', start_ts) AS hour,
+    start_ts::DATE AS day
 FROM calls;

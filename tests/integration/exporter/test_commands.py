@@ -166,35 +166,52 @@ def test_neither_file_nor_service_is_one_clear_line(run: Run, ledger_file: Path,
     assert f"no ledger service answers at {NOBODY}: " in named.output
 
 
-def test_a_service_that_fails_or_is_something_else_is_one_clear_line(
-    run: Run, service: Service, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+def test_a_service_that_cannot_write_now_still_answers(
+    run: Run, service: Service, monkeypatch: pytest.MonkeyPatch, ledger_file: Path
 ) -> None:
-    elsewhere = run("summary", "--url", f"{service.url}/nothing")
-    assert f"the ledger service at {service.url}/nothing answers 404: Not Found" in elsewhere.output
     service.ledger.failure = "No space left on device"
     monkeypatch.setenv("OTEL_COST_URL", service.url)
-    failing = run("summary", "--ledger", str(tmp_path / "other.duckdb"))
-    assert "answers 503: No space left on device" in failing.output
+    monkeypatch.setenv("OTEL_COST_LEDGER", str(ledger_file.with_name("other.duckdb")))
+    assert lines(run("summary").output)[0] == ["service", service.url]
 
 
-def test_an_answer_that_is_no_json_is_said(run: Run) -> None:
-    code = (
-        "import http.server\n"
-        "class Odd(http.server.BaseHTTPRequestHandler):\n"
-        "    def do_GET(self):\n"
-        "        self.send_response(500 if 'model' in self.path else 200)\n"
-        "        self.end_headers(); self.wfile.write(b'<html>')\n"
-        "server = http.server.HTTPServer(('127.0.0.1', 0), Odd)\n"
-        "print(server.server_port, flush=True); server.serve_forever()"
+ODD = """
+import http.server, sys
+class Odd(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(int(sys.argv[1]))
+        self.end_headers()
+        self.wfile.write(sys.argv[2].encode())
+server = http.server.HTTPServer(("127.0.0.1", 0), Odd)
+print(server.server_port, flush=True)
+server.serve_forever()
+"""
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "line"),
+    [
+        ("200", "<html>", "no ledger service answers at {url}: "),
+        ("200", "[]", "no ledger service answers at {url}: its answer is no JSON object"),
+        ("200", "{}", "what answers at {url} is no ledger service"),
+        ("500", "<html>", "the ledger service at {url} answers 500: "),
+        ("404", "{}", "the ledger service at {url} answers 404: Not Found"),
+    ],
+)
+def test_what_is_no_ledger_service_is_said(
+    run: Run, monkeypatch: pytest.MonkeyPatch, status: str, body: str, line: str
+) -> None:
+    odd = subprocess.Popen(
+        [sys.executable, "-c", ODD, status, body], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     )
-    with subprocess.Popen(
-        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    ) as odd:
+    with odd:
         assert odd.stdout is not None
         url = f"http://127.0.0.1:{odd.stdout.readline().strip()}"
-        assert f"no ledger service answers at {url}: " in run("summary", "--url", url).output
-        assert f"the ledger service at {url} answers 500: " in run("summary", "--by", "model", "--url", url).output
+        monkeypatch.setenv("OTEL_COST_URL", url)
+        done = run("summary")
         odd.terminate()
+    assert done.exit_code == 1
+    assert line.format(url=url) in done.output
 
 
 @pytest.mark.parametrize(
@@ -311,3 +328,13 @@ def test_serve_on_a_file_or_port_that_is_taken_is_one_clear_line(
     bad = run("serve", "--grpc", "4317")
     assert bad.exit_code == 2
     assert "'4317' is no address: write it like 127.0.0.1:4317" in bad.output
+
+
+@pytest.mark.parametrize("missing", ["duckdb", "pyarrow", "fastapi", "uvicorn", "rich"])
+def test_a_base_install_says_which_extra_it_takes(missing: str) -> None:
+    code = (
+        f"import sys; sys.modules[{missing!r}] = None; from otel_cost.cli import main; main(['summary', '--by', 'run'])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=30)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "Error: 'otel-cost summary' needs more packages: pip install 'otel-cost[ledger]'\n"

@@ -26,7 +26,7 @@ spent AS (
         count(*) FILTER (outcome <> 'refused') AS calls,
         count(*) FILTER (outcome <> 'refused' AND cost_status = 'unknown') AS unknown_calls,
         count(*) FILTER (outcome = 'refused') AS refused_calls,
-        strftime(max(start_ts), '%Y-%m-%dT%H:%M:%SZ') AS last_seen
+        date_trunc('second', max(start_ts)) AS last_seen
     FROM limits
     JOIN paid USING (dimension, id)
     GROUP BY dimension, id
