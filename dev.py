@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -79,19 +80,49 @@ CHECKS = (
     ("ruff", "format", "--check", "."),
     ("mypy",),
     ("lint-imports",),
+    ("coverage", "erase"),
+    ("coverage", "run", "-m", "pytest"),
+    ("coverage", "combine", "-q"),
+    ("coverage", "report"),
 )
+WHEEL = ROOT / ".cache" / "wheel"
+WHEEL_TESTS = ("unit", "property", "integration")
 
 
 def test(arguments: list[str]) -> int:
-    """Every check and test; pytest alone where it is given arguments."""
+    """Every check and test, on the checkout and on the built wheel; pytest alone where it is given arguments."""
     if arguments:
         return run("pytest", *arguments)
-    steps = (*CHECKS, ("coverage", "erase"), ("coverage", "run", "-m", "pytest"), ("coverage", "combine", "-q"))
-    for step in (*steps, ("coverage", "report")):
+    for step in CHECKS:
         print("$", *step, flush=True)
         if status := run(*step):
             return status
-    return 0
+    return test_wheel()
+
+
+def test_wheel() -> int:
+    """The tests again, on the built wheel in an environment of its own, where the checkout cannot be imported."""
+    print("$ the tests on the built wheel", flush=True)
+    shutil.rmtree(WHEEL, ignore_errors=True)
+    python, requirements = str(WHEEL / "env" / BIN.name / "python"), str(WHEEL / "requirements.txt")
+    uv("build", "-q", "--wheel", "-o", str(WHEEL))
+    uv("export", "-q", "--locked", "--all-extras", "--no-emit-project", "-o", requirements)
+    uv("venv", "-q", "--python", sys.executable, str(WHEEL / "env"))
+    uv("pip", "install", "-q", "--python", python, "-r", requirements)
+    uv("pip", "install", "-q", "--python", python, "--no-deps", str(next(WHEEL.glob("*.whl"))))
+    tests = [str(ROOT / "tests" / folder) for folder in WHEEL_TESTS]
+    options = ["-q", f"--rootdir={ROOT}", "-c", str(ROOT / "pyproject.toml"), "-p", "no:cacheprovider"]
+    # Not from the checkout's root: the folder that Python starts in can be imported from.
+    command = [python, "-m", "pytest", *options, *tests]
+    return subprocess.run(command, check=False, cwd=WHEEL, env={**os.environ, "OTEL_COST_TESTED": "wheel"}).returncode
+
+
+def uv(*arguments: str) -> None:
+    """Run uv, without network where what it needs has been downloaded before."""
+    program = str(ROOT / ".cache" / "uv-env" / BIN.name / "uv")
+    offline = subprocess.run([program, "--offline", *arguments], check=False, cwd=ROOT, capture_output=True)
+    if offline.returncode and subprocess.run([program, *arguments], check=False, cwd=ROOT).returncode:
+        sys.exit(f"failed: uv {' '.join(arguments)}")
 
 
 if __name__ == "__main__":

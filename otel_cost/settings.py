@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import os
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
@@ -55,6 +56,7 @@ def _url(text: str) -> str:
     return text.rstrip("/")
 
 
+@lru_cache(maxsize=8)  # read with every request
 def _endpoints(text: str) -> tuple[Endpoint, ...]:
     return tuple(_endpoint(item.strip()) for item in text.split(",") if item.strip())
 

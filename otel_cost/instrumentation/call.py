@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+from contextlib import suppress
 from dataclasses import replace
 from functools import lru_cache
 from queue import Empty, SimpleQueue
@@ -260,12 +261,9 @@ def abandon(call: Call) -> None:
 
 def end_abandoned() -> None:
     """End the calls whose streams were garbage collected."""
-    while True:
-        try:
-            call = _abandoned.get_nowait()
-        except Empty:
-            return
-        call.stream_ends()
+    while not _abandoned.empty():
+        with suppress(Empty):  # another thread was faster
+            _abandoned.get_nowait().stream_ends()
 
 
 def end_all() -> None:
