@@ -158,5 +158,5 @@ def _decide(budget: Budget, account: Account, ask: Ask) -> None:
 STORE = MemoryStore()
 """The store of this process. A forked child starts with what its parent had spent."""
 
-if hasattr(os, "register_at_fork"):
+if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows has no fork
     os.register_at_fork(after_in_child=STORE.forked)

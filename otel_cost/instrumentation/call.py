@@ -106,7 +106,7 @@ class Call:
     def read(self, reader: Any, body: bytes) -> None:
         """The whole response is here."""
         reader.feed(body)
-        self._end_with(replace(reader.reading(), complete=True))
+        self._end_with(reader.reading(), whole=True)
 
     def unreadable(self) -> None:
         """A response came, and reading it failed."""
@@ -135,11 +135,12 @@ class Call:
     def _reading(self) -> Reading:
         return self._reader.reading() if self._reader is not None else Reading()
 
-    def _end_with(self, reading: Reading, *, error: BaseException | None = None) -> None:
+    def _end_with(self, reading: Reading, *, whole: bool = False, error: BaseException | None = None) -> None:
         """End with what the response said. A stream that stated its end is whole, wherever the reader stopped."""
-        cut = error is not None or not reading.complete
+        whole = whole or reading.complete
+        cut = error is not None or not whole
         doubt = None
-        if cut and not reading.complete:
+        if not whole:
             doubt = "the response was cut: about what it had used by then"
         elif reading.usage is None and reading.output_events:
             doubt = "the stream stated no usage (stream_options.include_usage asks for it)"

@@ -52,7 +52,7 @@ def _forked() -> None:
     _lock, _begun = threading.Lock(), threading.Event()
 
 
-if hasattr(os, "register_at_fork"):
+if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows has no fork
     os.register_at_fork(after_in_child=_forked)
 
 

@@ -6,6 +6,7 @@ Published prices, US dollars per million tokens: gpt-4o 2.50 in, 1.25 cached, 10
 
 import asyncio
 import gc
+import threading
 import warnings
 from collections.abc import Iterator
 from decimal import Decimal
@@ -559,3 +560,69 @@ def test_baggage_that_is_on_the_request_already_is_stripped(provider: StandIn, s
     sent = [request.headers.get("baggage") for request in provider.requests]
     assert [header and header.strip() for header in sent] == [None, "user=ann", "user=ann"]
     assert len(spans.calls) == 3
+
+
+# --- when something of ours breaks ---------------------------------------------------------------------------------
+def unknown_encoding(request: httpx2.Request) -> httpx2.Response:
+    assert request
+    return httpx2.Response(200, headers={"content-encoding": "rot13"}, stream=httpx2.ByteStream(b"cnff guebhtu"))
+
+
+def test_a_response_that_cannot_be_read_reaches_the_application_as_it_is(provider: StandIn, spans: Any) -> None:
+    url = f"{provider.openai_url}/chat/completions"
+    before = safety._failures["reading a response"]
+    with (
+        httpx2.Client(transport=httpx2.MockTransport(unknown_encoding)) as client,
+        client.stream("POST", url, json={"model": "gpt-4o", **ask()}) as response,
+    ):
+        assert b"".join(response.iter_raw()) == b"cnff guebhtu"
+    assert (spans.call["otel_cost.cost.status"], spans.call["otel_cost.call.outcome"]) == ("unknown", "ok")
+    assert spans.call["otel_cost.cost.reason"] == "the response could not be read"
+    assert safety._failures.pop("reading a response") == before + 1
+
+
+def test_a_failure_before_a_call_leaves_lets_it_leave(
+    provider: StandIn, spans: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object) -> None:
+        raise RuntimeError("no luck")
+
+    monkeypatch.setattr("otel_cost.instrumentation.http.recognise", fails)
+    openai_chat()
+    assert len(provider.requests) == 1
+    assert spans.calls == []
+    assert safety._failures.pop("looking at a request") == 1
+
+
+def test_a_failure_while_a_thread_starts_lets_it_start(spans: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object) -> None:
+        raise RuntimeError("no luck")
+
+    monkeypatch.setattr("otel_cost.attribution.carried", fails)
+    started = threading.Event()
+    thread = threading.Thread(target=started.set)
+    thread.start()
+    thread.join()
+    assert started.is_set()
+    assert spans.all == ()
+    assert safety._failures.pop("carrying attribution into a thread") == 1
+
+
+def test_a_call_that_names_no_model_is_of_unknown_cost(provider: StandIn, spans: Any) -> None:
+    def nameless(request: httpx2.Request) -> httpx2.Response:
+        assert request
+        return httpx2.Response(200, json={"usage": {"prompt_tokens": 5, "completion_tokens": 1}})
+
+    with httpx2.Client(transport=httpx2.MockTransport(nameless)) as client:
+        client.post(f"{provider.openai_url}/chat/completions", json={"messages": []})
+    assert spans.call["otel_cost.cost.reason"] == "neither request nor response names a model"
+    assert used(spans.call) == (5, 1, 0)
+
+
+def test_what_passes_by_after_a_call_ended_changes_nothing(provider: StandIn, spans: Any) -> None:
+    with openai.OpenAI() as client:
+        stream = chat_stream(client)
+        stream.close()
+        stream.close()
+    assert provider.requests
+    assert len(spans.calls) == 1

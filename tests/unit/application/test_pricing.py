@@ -99,6 +99,21 @@ def test_prices_that_change_within_a_day_are_looked_up_each_time() -> None:
     assert (peak.amount, night.amount) == (Decimal("0.27"), Decimal("0.135"))
 
 
+def test_a_part_is_taken_out_of_the_nearest_meter_that_has_a_price() -> None:
+    # OpenAI publishes no price for writing to its cache: what is written is charged as input.
+    usage = Usage(1000, 0, cache_write_tokens=300, cache_write_1h_tokens=300)
+    assert pricing.price(provider="openai", model="gpt-4o", usage=usage, at=AT).amount == Decimal("0.0025")
+
+
+def test_in_a_forked_child_prices_can_be_loaded_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("_lock", "_begun"):
+        monkeypatch.setattr(prices, name, getattr(prices, name))
+    lock = prices._lock
+    with lock:
+        prices._forked()
+        assert pricing.price(provider="openai", model="gpt-4.1", usage=Usage(1_000_000), at=AT).amount == Decimal(2)
+
+
 def test_memory_for_plans_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(prices, "_MOST_PLANS", 2)
     monkeypatch.setattr(prices, "_plans", {})
