@@ -29,7 +29,10 @@ def usd(amount: Decimal | int | str) -> Decimal:
         raise ValueError(f"{amount!r} is not an amount of money: write it like 0.05") from None
     if not value.is_finite():
         raise ValueError(f"{amount!r} is not an amount of money: it must be finite")
-    return value.quantize(_QUANTUM, context=_CONTEXT)
+    try:
+        return value.quantize(_QUANTUM, context=_CONTEXT)
+    except InvalidOperation:
+        raise ValueError(f"{amount!r} is not an amount of money: it is too large") from None
 
 
 def text(amount: Decimal) -> str:

@@ -183,7 +183,7 @@ def _amount(text: str) -> Decimal | None:
         return None
     try:
         amount = money.usd(text)
-    except (ValueError, ArithmeticError):  # ArithmeticError: an exponent beyond what can be rounded to twelve decimals
+    except ValueError:
         return None
     return amount if 0 <= amount < _COST_LIMIT else None
 

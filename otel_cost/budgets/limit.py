@@ -8,6 +8,8 @@ from functools import lru_cache
 
 from otel_cost import money, semconv
 
+_MOST_DIGITS = 15
+
 
 @dataclass(frozen=True, slots=True)
 class Limit:
@@ -59,7 +61,7 @@ class Limit:
             ValueError: negative, or no whole number.
         """
         digits = str(count).strip()
-        if not digits.isascii() or not digits.isdigit():
+        if not digits.isascii() or not digits.isdigit() or len(digits) > _MOST_DIGITS:
             raise ValueError(f"a budget of {count!r} tokens: write a whole number, as in 20000{semconv.TOKENS_SUFFIX}")
         return cls(Decimal(digits), in_tokens=True)
 

@@ -102,6 +102,7 @@ class Call:
         self.streaming = False
         with guard("reading a response"):
             self._end_with(self._reading(), error=error)
+        self.unreadable()  # where that failed, the call ends all the same
 
     def read(self, reader: Any, body: bytes) -> None:
         """The whole response is here."""
@@ -109,7 +110,7 @@ class Call:
         self._end_with(reader.reading(), whole=True)
 
     def unreadable(self) -> None:
-        """A response came, and reading it failed."""
+        """A response came, and reading it failed. Nothing, where the call has ended."""
         self.streaming = False
         self._end("ok", None, Cost.unknown("the response could not be read"))
 

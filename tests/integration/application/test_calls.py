@@ -22,6 +22,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 import otel_cost
 from otel_cost import safety
+from otel_cost.budgets import STORE
 from otel_cost_exporter.demo.stand_in import StandIn
 
 USED = "[stand-in input=1000,output=200,cache_read=600]"
@@ -626,3 +627,18 @@ def test_what_passes_by_after_a_call_ended_changes_nothing(provider: StandIn, sp
         stream.close()
     assert provider.requests
     assert len(spans.calls) == 1
+
+
+def test_a_stream_whose_reading_fails_ends_and_gives_back_what_it_held(
+    provider: StandIn, spans: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object) -> None:
+        raise RuntimeError("no luck")
+
+    monkeypatch.setattr("otel_cost.usage.reading.EventReader.reading", fails)
+    with otel_cost.budget("run", "r1", limit_usd="1"), openai.OpenAI() as client:
+        assert len(list(chat_stream(client))) > 2
+    assert provider.requests
+    assert spans.call["otel_cost.cost.reason"] == "the response could not be read"
+    assert STORE.spent("run", "r1").under_way == 0
+    assert safety._failures.pop("reading a response") == 1

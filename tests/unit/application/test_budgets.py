@@ -51,7 +51,9 @@ def test_a_limit_is_money_or_tokens(text: str, limit: Limit, written: str) -> No
     assert Limit.parse(text).text == written
 
 
-@pytest.mark.parametrize("text", ["", "abc", "-1", "NaN", "inf", "tok", "-5tok", "1.5tok", "²tok", "0,05"])
+@pytest.mark.parametrize(
+    "text", ["", "abc", "-1", "NaN", "inf", "tok", "-5tok", "1.5tok", "²tok", "0,05", "1E+40", "1" * 16 + "tok"]
+)
 def test_what_is_no_limit_says_how_one_is_written(text: str) -> None:
     with pytest.raises(ValueError, match=r"budget of|is not an amount of money"):
         Limit.parse(text)
