@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from otel_cost.budgets import Budget
     from otel_cost.pricing import Cost
 
+OWN_SCOPE = "otel_cost"
+"""Instrumentation scope of the spans that otel-cost starts itself. They carry their cost by themselves."""
+
 _USAGE_ATTRIBUTES = {
     "input_tokens": semconv.GEN_AI_USAGE_INPUT_TOKENS,
     "output_tokens": semconv.GEN_AI_USAGE_OUTPUT_TOKENS,
@@ -46,38 +49,34 @@ class LiveSpan:
     Attributes:
         call: the call on the wire that this span stands for; None where none was seen.
         covered: whether a span below it carries the cost already.
+        span: the span.
+        parent: the same for the span above it, where that is open in this process.
     """
 
-    __slots__ = ("_context", "_end", "_parent", "_span", "call", "covered")
+    __slots__ = ("_context", "_end", "call", "covered", "parent", "span")
 
     def __init__(self, span: Span, parent_context: Context | None) -> None:
-        self._span, self._end, self._context = span, span.end, parent_context
-        self._parent = _live(trace.get_current_span(parent_context))
+        self.span, self._end, self._context = span, span.end, parent_context
+        self.parent = live(trace.get_current_span(parent_context))
         self.call: Metered | None = None
         self.covered = False
         span.end = self  # type: ignore[method-assign] # the point of this class
 
     def __call__(self, end_time: int | None = None) -> None:
         """End the span, its cost on it."""
-        self._span.__dict__.pop("end", None)
+        self.span.__dict__.pop("end", None)
         with guard("putting a cost on a span"):
             self._settle()
         self._end(end_time)
 
     def _settle(self) -> None:
-        attributes = self._span.attributes or {}
+        attributes = self.span.attributes or {}
         if self.call is not None:
             self.call.span_ends()
         elif not self.covered and semconv.COST_STATUS not in attributes and is_inference(attributes):
             self._cost_from_attributes(attributes)
-        if semconv.COST_STATUS in (self._span.attributes or {}):
-            self._cover()
-
-    def _cover(self) -> None:
-        above = self._parent
-        while above is not None and not above.covered:
-            above.covered = True
-            above = above._parent  # noqa: SLF001 - of the same class
+        if semconv.COST_STATUS in (self.span.attributes or {}):
+            cover(self.parent)
 
     def _cost_from_attributes(self, attributes: Mapping[str, Any]) -> None:
         """For a client that is not wrapped: what its instrumentation says was used."""
@@ -89,7 +88,7 @@ class LiveSpan:
         budgets = budgets_in(members, self._context)
         STORE.charge(budgets, Spend(cost.amount, usage.total_tokens))
         limits = budget_attributes(budgets, attribution.dimensions(members))
-        self._span.set_attributes({**cost_attributes(cost), **limits, semconv.CALL_OUTCOME: "ok"})
+        self.span.set_attributes({**cost_attributes(cost), **limits, semconv.CALL_OUTCOME: "ok"})
 
 
 def is_inference(attributes: Mapping[str, Any]) -> bool:
@@ -97,25 +96,32 @@ def is_inference(attributes: Mapping[str, Any]) -> bool:
     return attributes.get(semconv.GEN_AI_OPERATION_NAME) in semconv.INFERENCE_OPERATIONS
 
 
-def adopt(current: trace.Span) -> tuple[trace.Span, LiveSpan] | None:
-    """The open span, `current` or the nearest above it, that stands for the call about to leave; None where none does.
+def live(span: trace.Span) -> LiveSpan | None:
+    """What stands in for the end of `span`; None where it has ended, is not recorded, or is one of our own."""
+    end = getattr(span, "__dict__", {}).get("end")
+    return end if isinstance(end, LiveSpan) else None
+
+
+def adopt(above: LiveSpan | None) -> LiveSpan | None:
+    """The open span, `above` or the nearest over it, that stands for the call about to leave; None where none does.
 
     One that stands for another call already, or for more than one call (an agent's), does not.
     """
-    live = _live(current)
-    while live is not None:
-        attributes = live._span.attributes or {}  # noqa: SLF001 - of the same module
+    while above is not None:
+        attributes = above.span.attributes or {}
         if is_inference(attributes):
-            return (live._span, live) if live.call is None and not live.covered else None  # noqa: SLF001
+            return above if above.call is None and not above.covered else None
         if semconv.GEN_AI_OPERATION_NAME in attributes:
             return None
-        live = live._parent  # noqa: SLF001
+        above = above.parent
     return None
 
 
-def _live(span: trace.Span) -> LiveSpan | None:
-    end = getattr(span, "__dict__", {}).get("end")
-    return end if isinstance(end, LiveSpan) else None
+def cover(above: LiveSpan | None) -> None:
+    """The cost stands on a span below `above`, so neither it nor any over it may repeat it."""
+    while above is not None and not above.covered:
+        above.covered = True
+        above = above.parent
 
 
 def usage_attributes(usage: Usage) -> dict[str, int]:

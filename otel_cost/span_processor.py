@@ -8,15 +8,12 @@ from opentelemetry.sdk.trace import SpanProcessor
 
 from otel_cost import attribution, semconv
 from otel_cost.budgets import STORE, budgets_in
-from otel_cost.live_span import LiveSpan, is_inference
+from otel_cost.live_span import OWN_SCOPE, LiveSpan, is_inference
 from otel_cost.safety import guard
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
     from opentelemetry.sdk.trace import Span
-
-OWN_SCOPE = "otel_cost"
-"""Instrumentation scope of the spans that otel-cost starts itself."""
 
 
 class CostSpanProcessor(SpanProcessor):
@@ -30,12 +27,13 @@ class CostSpanProcessor(SpanProcessor):
                 that are not wrapped; the gate of the others stands where the request leaves.
         """
         with guard("attributing a span"):
+            scope = span.instrumentation_scope
+            if scope is not None and scope.name == OWN_SCOPE:
+                return  # its call has decided, and says who pays
             members = attribution.members(parent_context)
             for dimension, id_ in attribution.dimensions(members).items():
                 span.set_attribute(semconv.dimension_key(dimension), id_)
-            scope = span.instrumentation_scope
-            ours = scope is not None and scope.name == OWN_SCOPE
-            if members and not ours and is_inference(span.attributes or {}):
+            if members and is_inference(span.attributes or {}):
                 model = (span.attributes or {}).get(semconv.GEN_AI_REQUEST_MODEL)
                 STORE.check(budgets_in(members, parent_context), str(model) if model else None)
             LiveSpan(span, parent_context)

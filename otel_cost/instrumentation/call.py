@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from opentelemetry.context import Context
 
-    from otel_cost.budgets import Budget, Hold
+    from otel_cost.budgets import Hold
     from otel_cost.usage import Request
 
 _logger = logging.getLogger(__name__)
@@ -41,10 +41,18 @@ class Call:
         ended: whether its cost is settled.
     """
 
-    def __init__(self, request: Request, span: trace.Span, budgets: tuple[Budget, ...], *, owns_span: bool) -> None:
-        self._request, self._span, self._owns_span = request, span, owns_span
-        self._budgets = budgets
-        self._dimensions: dict[str, str] = {}
+    def __init__(self, request: Request, current: Context) -> None:
+        self._request = request
+        members = attribution.members(current)
+        self._dimensions = attribution.dimensions(members)
+        self._budgets = budgets_in(members, current)
+        self._above = live_span.live(trace.get_current_span(current))
+        adopted = live_span.adopt(self._above)
+        self._owns_span = adopted is None
+        if adopted is None:
+            self._span = _start_span(request, self._dimensions)
+        else:
+            self._span, adopted.call = adopted.span, self
         self._hold: Hold | None = None
         self._reader: Any = None
         self._attempts = 0
@@ -63,15 +71,8 @@ class Call:
         """
         end_abandoned()
         pricing.load_in_background()
-        current = context.get_current()
-        members = attribution.members(current)
-        budgets = budgets_in(members, current)
-        adopted = live_span.adopt(trace.get_current_span(current))
-        call = cls(request, adopted[0] if adopted else _start_span(request), budgets, owns_span=adopted is None)
-        call._dimensions = attribution.dimensions(members)
-        if adopted:
-            adopted[1].call = call
-        if budgets:
+        call = cls(request, context.get_current())
+        if call._budgets:
             call._reserve()
         _open.add(call)
         return call
@@ -207,15 +208,17 @@ class Call:
         if self._owns_span:
             self._span.set_attributes(self._attributes)
             self._span.end()
+            live_span.cover(self._above)
 
 
 @lru_cache(maxsize=1)
 def _tracer() -> trace.Tracer:
-    return trace.get_tracer("otel_cost")
+    return trace.get_tracer(live_span.OWN_SCOPE)
 
 
-def _start_span(request: Request) -> trace.Span:
+def _start_span(request: Request, dimensions: Mapping[str, str]) -> trace.Span:
     attributes: dict[str, Any] = {
+        **{semconv.dimension_key(dimension): id_ for dimension, id_ in dimensions.items()},
         semconv.GEN_AI_OPERATION_NAME: request.wire_format.operation,
         semconv.GEN_AI_PROVIDER_NAME: request.provider,
         semconv.GEN_AI_REQUEST_MODEL: request.model,
