@@ -1,8 +1,10 @@
-"""Who pays: the attribution dimensions of the current context, carried in baggage."""
+"""Who pays, and which budgets hold: what the current context carries of it, in baggage and beside it."""
 
 from __future__ import annotations
 
 import os
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -13,34 +15,16 @@ from opentelemetry.baggage.propagation import W3CBaggagePropagator
 from otel_cost import semconv
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from opentelemetry.context import Context
 
 _LONGEST_ID = 256
+_MOST_OWN_DIMENSIONS = 32
 _dimension_of = lru_cache(maxsize=4096)(semconv.dimension_of)
 
-
-class Scope:
-    """Baggage that holds inside a ``with`` block, in sync and async code alike, and is taken back after it."""
-
-    __slots__ = ("_members", "_token")
-
-    def __init__(self, members: Mapping[str, str]) -> None:
-        self._members = members
-        self._token: Any = None
-
-    def __enter__(self) -> None:
-        self._token = context.attach(self._extend(context.get_current()))
-
-    def __exit__(self, *_: object) -> None:
-        context.detach(self._token)
-
-    def _extend(self, current: Context) -> Context:
-        current = _enclose(current, self._members)
-        for key, value in self._members.items():
-            current = baggage.set_baggage(key, value, current)
-        return current
+# The baggage that we take off a request to a provider, kept for whatever calls a model further down.
+_PAYER = context.create_key("otel_cost.payer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,41 +36,35 @@ class Budgeted:
     limit: str
 
 
-_ENCLOSING = context.create_key("otel_cost.enclosing-budgets")
+# Budgets that code set, and those in baggage that an inner block replaced. They hold beside whatever baggage says, so
+# they are kept where an extracted header does not reach: not in OpenTelemetry's context.
+_held: ContextVar[tuple[Budgeted, ...]] = ContextVar("otel_cost.held-budgets", default=())
 
 
-def enclosing(current: Context | None = None) -> tuple[Budgeted, ...]:
-    """Budgets of blocks further out that an inner block's id or limit replaced in baggage. They still hold."""
-    found: Any = context.get_value(_ENCLOSING, current)
-    return found or ()
+class Scope:
+    """Baggage members that hold inside a ``with`` block, and budgets among them that hold however baggage changes.
 
+    For one block: what is entered belongs to the task or thread that entered it.
+    """
 
-def _enclose(current: Context, replacing: Mapping[str, str]) -> Context:
-    """Remember the budgets in baggage whose dimension gets another id or limit, so that nobody steps out of them."""
-    held = _ours(current)
-    replaced = {
-        Budgeted(dimension, held.get(semconv.dimension_key(dimension)), held[semconv.budget_key(dimension)])
-        for key in replacing
-        if (dimension := semconv.dimension_of(key) or semconv.budgeted_dimension_of(key))
-        and semconv.budget_key(dimension) in held
-    }
-    return context.set_value(_ENCLOSING, (*enclosing(current), *replaced), current) if replaced else current
+    def __init__(self, members: Mapping[str, str]) -> None:
+        self._members = members
+        self._entered: Any = None
 
+    def __enter__(self) -> None:
+        if self._entered is not None:
+            raise RuntimeError("this block is entered already: make a new one for each `with`")
+        current = context.get_current()
+        held = (*_held.get(), *_replaced(current, self._members), *budgeted(self._members))
+        self._entered = _enter(current, self._members, held)
 
-def carried(current: Context) -> Context | None:
-    """What a new thread must inherit of `current` so that its calls are charged to the same: None where nothing is."""
-    ours = _ours(current)
-    outer = enclosing(current)
-    if not ours and not outer:
-        return None
-    inherited = context.set_value(_ENCLOSING, outer, context.Context())
-    for key, value in ours.items():
-        inherited = baggage.set_baggage(key, value, inherited)
-    return inherited
+    def __exit__(self, *_: object) -> None:
+        entered, self._entered = self._entered, None
+        _leave(*entered)
 
 
 def attribute(**dimensions: str) -> Scope:
-    """Say who pays for the calls made inside a ``with`` block.
+    """Say who pays for the calls made inside a ``with`` block, in sync and async code alike.
 
     >>> with attribute(project="atlas", stage="draft"):
     ...     ...
@@ -97,7 +75,39 @@ def attribute(**dimensions: str) -> Scope:
     Raises:
         ValueError: a name or an id that cannot be carried, and what it must look like.
     """
-    return Scope({semconv.dimension_key(check_dimension(name)): check_id(name, id) for name, id in dimensions.items()})  # noqa: A001 - what it is
+    return Scope(
+        {semconv.dimension_key(check_dimension(name)): check_id(name, id_) for name, id_ in dimensions.items()}
+    )
+
+
+def _enter(current: Context, members: Mapping[str, str], held: tuple[Budgeted, ...]) -> tuple[Any, Any]:
+    for key, value in members.items():
+        current = baggage.set_baggage(key, value, current)
+    return context.attach(current), _held.set(held)
+
+
+def _leave(attached: Any, held: Any) -> None:
+    context.detach(attached)
+    with suppress(ValueError):  # left in another context than it was entered in, whose values go with it
+        _held.reset(held)
+
+
+def _replaced(current: Context, members: Mapping[str, str]) -> Iterator[Budgeted]:
+    """The budgets in baggage whose dimension gets another id or limit: nobody steps out of one that way."""
+    names = {semconv.dimension_of(key) or semconv.budgeted_dimension_of(key) for key in members}
+    return (found for found in budgeted(_ours(current)) if found.dimension in names)
+
+
+def budgeted(members: Mapping[str, str]) -> Iterator[Budgeted]:
+    """The budgets that the baggage `members` name."""
+    for key, value in members.items():
+        if key.startswith(semconv.BUDGET_PREFIX) and (dimension := semconv.budgeted_dimension_of(key)):
+            yield Budgeted(dimension, members.get(semconv.dimension_key(dimension)), value)
+
+
+def held() -> tuple[Budgeted, ...]:
+    """Budgets that hold here whatever baggage says."""
+    return _held.get()
 
 
 def check_dimension(name: str) -> str:
@@ -124,7 +134,8 @@ def check_id(dimension: str, id: object) -> str:  # noqa: A002 - what it is
 
 def members(current: Context | None = None) -> dict[str, str]:
     """Our baggage members that hold in `current`: those of the process, and over them those of the context."""
-    return {**process_members(), **_ours(current)}
+    payer: Any = context.get_value(_PAYER, current)
+    return {**process_members(), **(payer or {}), **_ours(current)}
 
 
 @lru_cache(maxsize=1)
@@ -133,23 +144,62 @@ def process_members() -> dict[str, str]:
 
     That is how OpenTelemetry hands context to a child process, and how ``otel-cost run`` does.
     """
-    header = {"baggage": os.environ.get("BAGGAGE", "")}
-    return _ours(W3CBaggagePropagator().extract(header, context.Context()))
+    return members_of(os.environ.get("BAGGAGE", ""))
+
+
+def members_of(header: str) -> dict[str, str]:
+    """Our members of a baggage header."""
+    return _ours(W3CBaggagePropagator().extract({"baggage": header}, context.Context()))
 
 
 def _ours(current: Context | None) -> dict[str, str]:
-    found = baggage.get_all(current).items()
-    return {key: value for key, value in found if key.startswith(semconv.PREFIX) and isinstance(value, str)}
+    """Our members in the baggage of `current`, without the properties that a member may have behind a semicolon."""
+    return {
+        key: value.partition(";")[0].strip()[:_LONGEST_ID]
+        for key, value in baggage.get_all(current).items()
+        if key.startswith(semconv.PREFIX) and isinstance(value, str)
+    }
 
 
-def dimensions(found: Mapping[str, str]) -> dict[str, str]:
-    """Dimension -> id, of the baggage `members`."""
-    return {name: value for key, value in found.items() if (name := _dimension_of(key)) is not None and value}
+def dimensions(members: Mapping[str, str]) -> dict[str, str]:
+    """Dimension -> id, of the baggage `members`: the shipped ones, and not more of others than the ledger takes."""
+    found = {name: value for key, value in members.items() if value and (name := _dimension_of(key)) is not None}
+    own = [name for name in found if name not in semconv.DIMENSIONS]
+    for name in own[_MOST_OWN_DIMENSIONS:]:
+        del found[name]
+    return found
 
 
 def without_ours(current: Context) -> Context:
-    """`current` without our baggage members: what a request to a provider may carry."""
+    """`current` as a request to a provider may carry it: our members kept aside, out of its baggage."""
+    ours = members(current)
+    if not ours:
+        return current
     for key in baggage.get_all(current):
         if key.startswith(semconv.PREFIX):
             current = baggage.remove_baggage(key, current)
-    return current
+    return context.set_value(_PAYER, ours, current)
+
+
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """What a new thread inherits, so that its calls are charged to the same."""
+
+    members: dict[str, str]
+    held: tuple[Budgeted, ...]
+
+
+def carried() -> Carried | None:
+    """What a thread that starts here inherits; None where there is nothing."""
+    found = Carried(_ours(None), _held.get())
+    return found if found.members or found.held else None
+
+
+@contextmanager
+def inheriting(inherited: Carried) -> Iterator[None]:
+    """Charge the calls inside a ``with`` block to what was `carried` here."""
+    entered = _enter(context.get_current(), inherited.members, inherited.held)
+    try:
+        yield
+    finally:
+        _leave(*entered)

@@ -6,9 +6,8 @@ The hook is not guarded by OpenTelemetry: if it raised, every instrumentation wo
 from __future__ import annotations
 
 import atexit
-import os
+import gc
 from functools import partial
-from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
@@ -18,10 +17,11 @@ from opentelemetry.sdk.trace import TracerProvider
 
 from otel_cost import attribution, pricing, semconv
 from otel_cost.instrumentation.attempts import SDK_MODULES, wrap_sdk
-from otel_cost.instrumentation.call import end_all
+from otel_cost.instrumentation.call import end_all, note_collection
 from otel_cost.instrumentation.http import HTTP_MODULES, wrap_http
 from otel_cost.instrumentation.threads import wrap_threads
 from otel_cost.safety import guard
+from otel_cost.sdk_default import configure_where_nobody_did
 from otel_cost.span_processor import CostSpanProcessor
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def start() -> None:
     _started = True
     with guard("starting"):
         wrapt.wrap_function_wrapper(TracerProvider, "__init__", _provider_made)
-        _configure_sdk()
+        configure_where_nobody_did()
         provider = trace.get_tracer_provider()
         if isinstance(provider, TracerProvider):
             attach(provider)
@@ -51,8 +51,8 @@ def start() -> None:
     with guard("reading the process's baggage"):
         if any(key.startswith(semconv.BUDGET_PREFIX) for key in attribution.process_members()):
             pricing.load_in_background()  # the first call is going to be held against a budget, so it needs prices
-    # Registered after the provider's own, so it runs before: spans that it ends are still exported.
     atexit.register(end_all)
+    gc.callbacks.append(note_collection)
 
 
 def attach(provider: TracerProvider) -> None:
@@ -68,22 +68,11 @@ def _provider_made(
     wrapped(*args, **kwargs)
     with guard("attaching to a tracer provider"):
         attach(provider)
+        # After the provider's own, so that it runs before: the spans that it ends are still exported.
+        atexit.unregister(end_all)
+        atexit.register(end_all)
 
 
 def _wrap(wrap: Callable[[Any], None], module: Any) -> None:
     with guard(f"wrapping {module.__name__}"):
         wrap(module)
-
-
-def _configure_sdk() -> None:
-    """Configure the SDK where no distro did: otel-cost ships none, so that it never competes with the user's."""
-    if isinstance(trace.get_tracer_provider(), TracerProvider) or entry_points(group="opentelemetry_configurator"):
-        return
-    from opentelemetry.sdk._configuration import _OTelSDKConfigurator  # noqa: PLC0415 - as every distro does
-
-    os.environ.setdefault("OTEL_TRACES_EXPORTER", "otlp")
-    os.environ.setdefault("OTEL_METRICS_EXPORTER", "none")
-    os.environ.setdefault("OTEL_LOGS_EXPORTER", "none")
-    os.environ.setdefault("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")
-    configure: Callable[[], None] = _OTelSDKConfigurator().configure  # type: ignore[no-untyped-call] # the SDK's
-    configure()

@@ -25,7 +25,8 @@ class BudgetExceededError(RuntimeError):
         limit: the budget, in US dollars, or in tokens where `unit` is ``tokens``.
         spent: what calls have spent of it so far, in the same unit.
         held: what calls that are still under way may spend of it, in the same unit.
-        call: what the refused call would likely have cost, in the same unit; None where its model has no known price.
+        call: what the refused call would likely have cost, in the same unit; None where its model has no known price,
+            0 where nothing is left, whatever it costs.
         unit: ``USD`` or ``tokens``.
         model: the model that the call asked for.
     """
@@ -54,17 +55,18 @@ class BudgetExceededError(RuntimeError):
                 f"limit in {self.unit}. Use a priced model, or a limit in tokens"
             )
         held = f" and {self._amount(self.held)} held by calls under way" if self.held else ""
-        return (
-            f"{budget} refused a call to {self.model!r}: {self._amount(self.spent)} spent{held}, "
-            f"and this call would cost about {self._amount(self.call)}"
-        )
+        rest = f"and this call would cost about {self._amount(self.call)}" if self.call else "which leaves nothing"
+        return f"{budget} refused a call to {self.model!r}: {self._amount(self.spent)} spent{held}, {rest}"
 
     def _amount(self, amount: Decimal | int) -> str:
         return f"{money.text(amount)} USD" if self.unit == money.CURRENCY else f"{amount} tokens"  # type: ignore[arg-type]
 
     def __reduce__(self) -> tuple[object, ...]:
         """Keyword arguments survive pickling, so that the error crosses process pools."""
-        return (_rebuild, (self.__dict__,))
+        return (_rebuild, ({name: getattr(self, name) for name in _FIELDS},))
+
+
+_FIELDS = ("scope", "id", "limit", "spent", "held", "call", "unit", "model")
 
 
 def _rebuild(fields: dict[str, object]) -> BudgetExceededError:

@@ -6,12 +6,16 @@ instance, when it starts. That works whatever the order of the processors, with 
 
 from __future__ import annotations
 
+from collections import OrderedDict
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol
+from weakref import WeakValueDictionary
 
 from opentelemetry import trace
 
 from otel_cost import attribution, money, pricing, semconv
 from otel_cost.budgets import STORE, Spend, budgets_in
+from otel_cost.errors import BudgetExceededError
 from otel_cost.safety import guard
 from otel_cost.usage import Usage
 
@@ -53,7 +57,7 @@ class LiveSpan:
         parent: the same for the span above it, where that is open in this process.
     """
 
-    __slots__ = ("_context", "_end", "call", "covered", "parent", "span")
+    __slots__ = ("__weakref__", "_context", "_end", "call", "covered", "parent", "span")
 
     def __init__(self, span: Span, parent_context: Context | None) -> None:
         self.span, self._end, self._context = span, span.end, parent_context
@@ -61,9 +65,11 @@ class LiveSpan:
         self.call: Metered | None = None
         self.covered = False
         span.end = self  # type: ignore[method-assign] # the point of this class
+        _live[_key(span)] = self
 
     def __call__(self, end_time: int | None = None) -> None:
         """End the span, its cost on it."""
+        _live.pop(_key(self.span), None)
         self.span.__dict__.pop("end", None)
         with guard("putting a cost on a span"):
             self._settle()
@@ -73,7 +79,7 @@ class LiveSpan:
         attributes = self.span.attributes or {}
         if self.call is not None:
             self.call.span_ends()
-        elif not self.covered and semconv.COST_STATUS not in attributes and is_inference(attributes):
+        elif not self.covered and semconv.COST_STATUS not in attributes and _is_uncounted(attributes):
             self._cost_from_attributes(attributes)
         if semconv.COST_STATUS in (self.span.attributes or {}):
             cover(self.parent)
@@ -91,6 +97,10 @@ class LiveSpan:
         self.span.set_attributes({**cost_attributes(cost), **limits, semconv.CALL_OUTCOME: "ok"})
 
 
+def _is_uncounted(attributes: Mapping[str, Any]) -> bool:
+    return is_inference(attributes) and attributes.get(semconv.GEN_AI_RESPONSE_ID) not in _settled
+
+
 def is_inference(attributes: Mapping[str, Any]) -> bool:
     """Whether a span's attributes say that it is one call to a model."""
     return attributes.get(semconv.GEN_AI_OPERATION_NAME) in semconv.INFERENCE_OPERATIONS
@@ -98,8 +108,28 @@ def is_inference(attributes: Mapping[str, Any]) -> bool:
 
 def live(span: trace.Span) -> LiveSpan | None:
     """What stands in for the end of `span`; None where it has ended, is not recorded, or is one of our own."""
-    end = getattr(span, "__dict__", {}).get("end")
-    return end if isinstance(end, LiveSpan) else None
+    return _live.get(_key(span))
+
+
+# By id and not on the span: some instrumentations hand out a wrapper of their span.
+_live: WeakValueDictionary[tuple[int, int], LiveSpan] = WeakValueDictionary()
+
+
+def _key(span: trace.Span) -> tuple[int, int]:
+    found = span.get_span_context()
+    return found.trace_id, found.span_id
+
+
+_MOST_SETTLED = 10_000
+_settled: OrderedDict[str, None] = OrderedDict()
+
+
+def settled(response_id: str) -> None:
+    """Remember that the response was seen on the wire, so that a span that repeats its figures adds nothing."""
+    _settled[response_id] = None
+    while len(_settled) > _MOST_SETTLED:
+        with suppress(KeyError):  # another thread was faster
+            _settled.popitem(last=False)
 
 
 def adopt(above: LiveSpan | None) -> LiveSpan | None:
@@ -160,6 +190,16 @@ def cost_attributes(cost: Cost) -> dict[str, str | float]:
         found[semconv.GEN_AI_USAGE_COST_CURRENCY] = money.CURRENCY
         found[semconv.GEN_AI_USAGE_COST_SOURCE] = cost.source
     return {name: value for name, value in found.items() if value is not None}
+
+
+def refused_attributes() -> dict[str, str | float | int]:
+    """What stands on the span of a call that a budget refused: nothing was sent and nothing spent."""
+    return {
+        semconv.CALL_OUTCOME: "refused",
+        semconv.CALL_ATTEMPTS: 0,
+        semconv.ERROR_TYPE: BudgetExceededError.__name__,
+        **cost_attributes(pricing.Cost.nothing()),
+    }
 
 
 def budget_attributes(budgets: tuple[Budget, ...], dimensions: Mapping[str, str]) -> dict[str, str]:

@@ -53,9 +53,18 @@ def _attributed(item: str) -> tuple[str, str]:
 
 
 def _baggage(members: dict[str, str]) -> str:
-    """The members as OpenTelemetry hands baggage to a child process; ours come after what was there, so they hold."""
-    ours = [f"{key}={quote(value)}" for key, value in members.items()]
-    return ",".join([*filter(None, [os.environ.get("BAGGAGE", "")]), *ours])
+    """The members as OpenTelemetry hands baggage to a child process: ours first, since what is too much is dropped.
+
+    Raises:
+        click.UsageError: they would not arrive.
+    """
+    inherited = [item.strip() for item in os.environ.get("BAGGAGE", "").split(",")]
+    others = [item for item in inherited if item and item.partition("=")[0].strip() not in members]
+    header = ",".join([*(f"{key}={quote(value)}" for key, value in members.items()), *others])
+    arrived = attribution.members_of(header)
+    if lost := [key for key, value in members.items() if arrived.get(key) != value]:
+        raise click.UsageError(f"baggage is too long to carry {', '.join(lost)}: BAGGAGE has {len(header)} characters")
+    return header
 
 
 def _start(command: tuple[str, ...], environ: dict[str, str]) -> None:

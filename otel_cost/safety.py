@@ -6,6 +6,7 @@ Code that runs inside the user's application runs under `guard`. Only a budget's
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from collections import Counter
 from typing import TYPE_CHECKING, Final
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 from otel_cost.errors import BudgetExceededError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
 
 _logger = logging.getLogger("otel_cost")
@@ -49,6 +51,20 @@ def report(place: str, error: Exception) -> None:
         first = _failures[place] == 1
     level = logging.WARNING if first else logging.DEBUG
     _logger.log(level, "otel-cost failed while %s: %s (the application goes on)", place, error, exc_info=error)
+
+
+def after_fork_in_child(renew: Callable[[], None]) -> None:
+    """Have `renew` called in every forked child, where no thread of the parent is left to give back a lock."""
+    if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows has no fork
+        os.register_at_fork(after_in_child=renew)
+
+
+def _forked() -> None:
+    global _lock  # noqa: PLW0603 - replaced once, in the child
+    _lock = threading.Lock()
+
+
+after_fork_in_child(_forked)
 
 
 def failures() -> dict[str, int]:

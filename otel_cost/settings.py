@@ -105,6 +105,8 @@ URL: Final = Variable(
     "Where the dashboard and the commands look for the ledger service.",
 )
 
+_said: set[tuple[str, str]] = set()
+
 VARIABLES: Final = (LEDGER, SPOOL, ENDPOINTS, URL)
 
 
@@ -116,5 +118,7 @@ def get(variable: Variable, environ: Mapping[str, str] | None = None) -> Any:
     try:
         return variable.read(raw)
     except ValueError as error:
-        _logger.warning("%s=%s: %s. Using the default, %s", variable.name, raw, error, variable.shown_default)
+        if (variable.name, raw) not in _said:
+            _said.add((variable.name, raw))
+            _logger.warning("%s=%s: %s. Using the default, %s", variable.name, raw, error, variable.shown_default)
         return variable.default()

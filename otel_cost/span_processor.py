@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from opentelemetry.sdk.trace import SpanProcessor
+from opentelemetry.trace import StatusCode
 
 from otel_cost import attribution, semconv
 from otel_cost.budgets import STORE, budgets_in
-from otel_cost.live_span import OWN_SCOPE, LiveSpan, is_inference
+from otel_cost.errors import BudgetExceededError
+from otel_cost.live_span import OWN_SCOPE, LiveSpan, budget_attributes, is_inference, refused_attributes
 from otel_cost.safety import guard
 
 if TYPE_CHECKING:
@@ -33,7 +35,18 @@ class CostSpanProcessor(SpanProcessor):
             members = attribution.members(parent_context)
             for dimension, id_ in attribution.dimensions(members).items():
                 span.set_attribute(semconv.dimension_key(dimension), id_)
-            if members and is_inference(span.attributes or {}):
-                model = (span.attributes or {}).get(semconv.GEN_AI_REQUEST_MODEL)
-                STORE.check(budgets_in(members, parent_context), str(model) if model else None)
             LiveSpan(span, parent_context)
+            if members and is_inference(span.attributes or {}):
+                _check(span, members, parent_context)
+
+
+def _check(span: Span, members: dict[str, str], parent_context: Context | None) -> None:
+    budgets = budgets_in(members, parent_context)
+    model = (span.attributes or {}).get(semconv.GEN_AI_REQUEST_MODEL)
+    try:
+        STORE.check(budgets, str(model) if model else None)
+    except BudgetExceededError:
+        span.set_attributes({**refused_attributes(), **budget_attributes(budgets, attribution.dimensions(members))})
+        span.set_status(StatusCode.ERROR)
+        span.end()
+        raise

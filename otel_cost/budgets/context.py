@@ -1,23 +1,24 @@
-"""Which budgets hold in a context: those in its baggage, those of blocks further out, and those of the process."""
+"""Which budgets hold in a context: those in its baggage, those that code set around it, and those of the process."""
 
 from __future__ import annotations
 
 import logging
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from opentelemetry import trace
 
 from otel_cost import attribution, semconv
-from otel_cost.attribution import Budgeted, Scope
+from otel_cost.attribution import Scope
 from otel_cost.budgets.limit import Budget, Limit
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-    from decimal import Decimal
+    from collections.abc import Mapping
 
     from opentelemetry.context import Context
 
 _logger = logging.getLogger(__name__)
+_NOTHING = Limit(Decimal(0))
 _unreadable: set[str] = set()
 _MOST_UNREADABLE = 1000
 
@@ -52,45 +53,36 @@ def budget(
         raise ValueError(f"limit_usd={limit_usd!r} is a float, which is not exact: write limit_usd={str(limit_usd)!r}")  # noqa: TRY004 - one error type for bad limits
     limit = Limit.of_tokens(limit_tokens) if limit_tokens is not None else Limit.of_usd(limit_usd or 0)
     name = attribution.check_dimension(dimension)
-    return Scope(
-        {semconv.dimension_key(name): attribution.check_id(name, id), semconv.budget_key(name): limit.text},
-    )
+    return Scope({semconv.dimension_key(name): attribution.check_id(name, id), semconv.budget_key(name): limit.text})
 
 
 def budgets_in(found: Mapping[str, str], current: Context | None = None) -> tuple[Budget, ...]:
     """The budgets that hold in the context `current`, whose baggage `attribution.members` are `found`.
 
     One that baggage names without an id is the request's own: it is named by the trace. What comes from outside only
-    ever adds a budget or tightens one, since the process's own are always among them.
+    ever adds a budget or tightens one, since those of code and of the process are always among them.
     """
     tightest: dict[tuple[str, str, bool], Budget] = {}
-    named = (*_budgeted(found), *attribution.enclosing(current), *_budgeted(attribution.process_members()))
-    for named_budget in named:
-        limit = _limit(named_budget)
-        if limit is None:
-            continue
-        budget_id = named_budget.id or _trace_id(current)
-        key = (named_budget.dimension, budget_id, limit.in_tokens)
+    process = tuple(attribution.budgeted(attribution.process_members()))
+    for named in (*attribution.budgeted(found), *attribution.held(), *process):
+        limit = _limit(named)
+        budget_id = named.id or ("process" if named in process else _trace_id(current))
+        key = (named.dimension, budget_id, limit.in_tokens)
         if key not in tightest or limit.amount < tightest[key].limit.amount:
-            tightest[key] = Budget(named_budget.dimension, budget_id, limit)
+            tightest[key] = Budget(named.dimension, budget_id, limit)
     return tuple(tightest.values())
 
 
-def _budgeted(found: Mapping[str, str]) -> Iterator[Budgeted]:
-    for key, value in found.items():
-        if key.startswith(semconv.BUDGET_PREFIX) and (dimension := semconv.budgeted_dimension_of(key)):
-            yield Budgeted(dimension, found.get(semconv.dimension_key(dimension)), value)
-
-
-def _limit(named: Budgeted) -> Limit | None:
+def _limit(named: attribution.Budgeted) -> Limit:
+    """The limit that somebody asked for; nothing may be spent where it cannot be read, and the log says why."""
     try:
         return Limit.parse(named.limit)
     except ValueError as error:
-        line = f"{semconv.budget_key(named.dimension)}={named.limit} in baggage: {error}. This budget is ignored"
+        line = f"{semconv.budget_key(named.dimension)}={named.limit} in baggage: {error}. It lets nothing through"
         if line not in _unreadable and len(_unreadable) < _MOST_UNREADABLE:
             _unreadable.add(line)
             _logger.warning("%s", line)
-        return None
+        return _NOTHING
 
 
 def _trace_id(current: Context | None) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass, replace
@@ -12,9 +11,10 @@ from typing import TYPE_CHECKING
 from otel_cost import money
 from otel_cost.budgets.sizing import Ask
 from otel_cost.errors import BudgetExceededError
+from otel_cost.safety import after_fork_in_child
 
 if TYPE_CHECKING:
-    from otel_cost.budgets.limit import Budget
+    from otel_cost.budgets.limit import Budget, Limit
     from otel_cost.budgets.sizing import Spend
 
 _MOST_ACCOUNTS = 65_536  # of ids that nobody has a call under way for; a server sees a new run with every request
@@ -30,6 +30,10 @@ class Account:
     held_tokens: int = 0
     under_way: int = 0
 
+    def of(self, limit: Limit) -> tuple[Decimal | int, Decimal | int]:
+        """What is spent and what is held, in the unit of `limit`."""
+        return (self.spent_tokens, self.held_tokens) if limit.in_tokens else (self.spent_usd, self.held_usd)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Hold:
@@ -40,7 +44,6 @@ class Hold:
 
 
 NOTHING = Ask(Decimal(0), 0, None)
-SMALLEST = Ask(money.usd("1E-12"), 1, None)
 
 
 class MemoryStore:
@@ -75,7 +78,9 @@ class MemoryStore:
         """
         with self._lock:
             for budget in budgets:
-                _decide(budget, self._account(budget), replace(SMALLEST, model=model))
+                spent, held = self._account(budget).of(budget.limit)
+                if spent + held >= budget.limit.amount:
+                    raise _refusal(budget, spent, held, 0, model)
 
     def charge(self, budgets: tuple[Budget, ...], spend: Spend) -> None:
         """Book what a call spent that nothing was held for."""
@@ -136,27 +141,29 @@ def _decide(budget: Budget, account: Account, ask: Ask) -> None:
     Raises:
         BudgetExceededError: it does not, or nobody can tell.
     """
+    spent, held = account.of(budget.limit)
+    call = ask.tokens if budget.limit.in_tokens else ask.usd
+    if call is None or spent + held + call > budget.limit.amount:
+        raise _refusal(budget, spent, held, call, ask.model)
+
+
+def _refusal(
+    budget: Budget, spent: Decimal | int, held: Decimal | int, call: Decimal | int | None, model: str | None
+) -> BudgetExceededError:
     limit = budget.limit
-    spent, held, call = (
-        (account.spent_tokens, account.held_tokens, ask.tokens)
-        if limit.in_tokens
-        else (account.spent_usd, account.held_usd, ask.usd)
+    return BudgetExceededError(
+        scope=budget.dimension,
+        id=budget.id,
+        limit=int(limit.amount) if limit.in_tokens else limit.amount,
+        spent=spent,
+        held=held,
+        call=call,
+        unit="tokens" if limit.in_tokens else money.CURRENCY,
+        model=model,
     )
-    if call is None or spent + held + call > limit.amount:
-        raise BudgetExceededError(
-            scope=budget.dimension,
-            id=budget.id,
-            limit=int(limit.amount) if limit.in_tokens else limit.amount,
-            spent=spent,
-            held=held,
-            call=call,
-            unit="tokens" if limit.in_tokens else money.CURRENCY,
-            model=ask.model,
-        )
 
 
 STORE = MemoryStore()
 """The store of this process. A forked child starts with what its parent had spent."""
 
-if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows has no fork
-    os.register_at_fork(after_in_child=STORE.forked)
+after_fork_in_child(STORE.forked)

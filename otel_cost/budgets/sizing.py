@@ -1,8 +1,8 @@
 """How much a call is likely to cost, before it leaves.
 
-Input is counted up from the size of the request. Output is what the request allows at most; where it states no bound,
-the largest answer that this process has seen from the model, and at least `UNSTATED_OUTPUT`. So a call with a stated
-bound stays within its hold; one without can exceed it by what its answer is longer than any before.
+Input is counted up from the size of the request. Output is what the request allows at most; where it states no
+bound, about the largest answer that this process has seen from the model lately, and at least `UNSTATED_OUTPUT`. So a
+call with a stated bound stays within its hold; one without can exceed it by what its answer is longer than others.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from otel_cost import pricing
+from otel_cost.safety import after_fork_in_child
 from otel_cost.usage import Usage
 
 if TYPE_CHECKING:
@@ -25,7 +26,10 @@ UNSTATED_OUTPUT: Final = 1000
 """Tokens held for the answer of a model not seen yet, where the request states no bound."""
 _BYTES_PER_TOKEN: Final = 3
 """Fewer than any common tokenizer needs on average, so that the count errs upwards."""
+_MEDIA_BYTES_PER_TOKEN: Final = 100
+"""For an image or a document in base64; vendors charge an image by its size on the screen, a document by the page."""
 _MOST_MODELS: Final = 4096
+_FADING: Final = 8
 
 _lock = threading.RLock()
 _largest: dict[str, int] = {}
@@ -50,7 +54,7 @@ class Spend:
 
 def input_tokens(request: Request) -> int:
     """About how many input tokens `request` has, rather too many than too few."""
-    return -(-request.body_size // _BYTES_PER_TOKEN)
+    return -(-request.text_size // _BYTES_PER_TOKEN) + -(-request.media_size // _MEDIA_BYTES_PER_TOKEN)
 
 
 def likely(request: Request, budgets: Iterable[Budget]) -> Ask:
@@ -66,8 +70,18 @@ def likely(request: Request, budgets: Iterable[Budget]) -> Ask:
 
 
 def learn(model: str | None, output_tokens: int) -> None:
-    """Remember that an answer of `model` had `output_tokens`."""
+    """Remember that an answer of `model` had `output_tokens`. A large one fades as smaller ones follow."""
+    name = model or ""
     with _lock:
-        known = _largest.get(model or "", UNSTATED_OUTPUT)
-        if output_tokens > known and len(_largest) < _MOST_MODELS:
-            _largest[model or ""] = output_tokens
+        known = _largest.get(name, UNSTATED_OUTPUT)
+        if name in _largest or len(_largest) < _MOST_MODELS:
+            faded = known + (output_tokens - known) // _FADING
+            _largest[name] = max(output_tokens, faded, UNSTATED_OUTPUT)
+
+
+def _forked() -> None:
+    global _lock  # noqa: PLW0603 - replaced once, in the child
+    _lock = threading.RLock()
+
+
+after_fork_in_child(_forked)

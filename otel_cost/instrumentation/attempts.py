@@ -6,6 +6,7 @@ refusal travels through it as a `BaseException`, which no retry loop catches, an
 
 from __future__ import annotations
 
+from contextlib import suppress
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
@@ -38,23 +39,25 @@ class Attempts:
 
     def __init__(self) -> None:
         self.call: Call | None = None
+        self._error: BaseException | None = None
         self._status: int | None = None
 
     def __enter__(self) -> None:
         self._token = _current.set(self)
 
     def __exit__(self, _: type[BaseException] | None, error: BaseException | None, __: TracebackType | None) -> None:
-        _current.reset(self._token)
-        if isinstance(error, Refused):
-            raise error.error from None
         call = self.call
         if call is not None and not call.streaming:
             with guard("ending a call"):
-                call.fails(error, self._status)
+                call.fails(self._error or error, self._status)
+        with suppress(ValueError):  # closed in another context than it began in, whose values go with it
+            _current.reset(self._token)
+        if isinstance(error, Refused):
+            raise error.error from None
 
     def failed(self, error: BaseException | None, status: int | None) -> None:
         """An attempt brought no answer; the SDK may try again."""
-        self._status = status if error is None else None
+        self._error, self._status = error, status
 
 
 _current: ContextVar[Attempts | None] = ContextVar("otel_cost.attempts", default=None)
@@ -69,6 +72,8 @@ def begin(request: Request) -> tuple[Call, Attempts | None]:
     attempts = _current.get()
     if attempts is None:
         return Call.begin(request), None
+    if attempts.call is not None and attempts.call.in_flight:  # another call, made by a hook or transport of this one
+        return _begin_inside(request), None
     if attempts.call is None or attempts.call.ended or attempts.call.streaming:
         attempts.call = _begin_inside(request)
     return attempts.call, attempts

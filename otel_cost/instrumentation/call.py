@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+import time
 from contextlib import suppress
 from dataclasses import replace
 from functools import lru_cache
@@ -18,7 +19,7 @@ from otel_cost import attribution, live_span, pricing, semconv
 from otel_cost.budgets import STORE, Spend, budgets_in, input_tokens, learn, likely
 from otel_cost.errors import BudgetExceededError
 from otel_cost.pricing import Cost
-from otel_cost.safety import guard
+from otel_cost.safety import after_fork_in_child, guard
 from otel_cost.usage import Reading, Usage
 
 if TYPE_CHECKING:
@@ -30,6 +31,10 @@ if TYPE_CHECKING:
     from otel_cost.usage import Request
 
 _logger = logging.getLogger(__name__)
+_NOT_SENT = frozenset(
+    {"ConnectError", "ConnectTimeout", "PoolTimeout", "ProxyError", "UnsupportedProtocol", "LocalProtocolError"}
+)
+"""Errors of httpx and httpx2 after which the provider has seen nothing of the request."""
 _BROKEN_OFF = (asyncio.CancelledError, GeneratorExit, KeyboardInterrupt, SystemExit)
 
 
@@ -37,12 +42,13 @@ class Call:
     """One call to a model. It ends exactly once, whoever comes first: the response, an error, or the span's end.
 
     Attributes:
+        in_flight: whether a request of it is on its way, its response's head not here yet.
         streaming: whether its response is still passing by, so that it ends with it.
         ended: whether its cost is settled.
     """
 
     def __init__(self, request: Request, current: Context) -> None:
-        self._request = request
+        self._request, self._started = request, time.time_ns()
         members = attribution.members(current)
         self._dimensions = attribution.dimensions(members)
         self._budgets = budgets_in(members, current)
@@ -56,9 +62,11 @@ class Call:
         self._hold: Hold | None = None
         self._reader: Any = None
         self._attempts = 0
+        self._unsure = False
         self._attributes: dict[str, Any] = {}
         # Reentrant: a stream that is garbage collected ends its call, and collection can happen under the lock.
         self._lock = threading.RLock()
+        self.in_flight = False
         self.streaming = False
         self.ended = False
 
@@ -84,9 +92,10 @@ class Call:
             self._end("refused", None, Cost.nothing(), error=type(error).__name__)
             raise
 
-    def context(self) -> Context:
-        """The context to send a request in: the call's span is current, and none of our baggage leaves with it."""
+    def sends(self) -> Context:
+        """A request leaves: in this context, where the call's span is current and our baggage does not leave."""
         self._attempts += 1
+        self.in_flight = True
         return trace.set_span_in_context(self._span, attribution.without_ours(context.get_current()))
 
     def answered(self, reader: Any) -> None:
@@ -118,21 +127,35 @@ class Call:
     def span_ends(self) -> None:
         """The span of another instrumentation that stands for this call ends now, and takes nothing later.
 
-        Its own figures may follow another convention than ours, so ours are put on it last.
+        Its own figures may follow another convention than ours, so ours are put on it last. Where the response is
+        still passing by, the call goes on with a span of its own: what it costs is not known yet.
         """
+        if not self.ended and (self._reader is None or not self._reader.is_complete()):
+            parent = trace.set_span_in_context(self._span, context.Context())
+            self._span, self._owns_span = _start_span(self._request, self._dimensions, parent, self._started), True
+            live_span.cover(self._above)
+            return
         if not self.ended:
             self._end_with(self._reading())
         self._span.set_attributes(self._attributes)
 
+    def attempt_failed(self, error: BaseException | None) -> None:
+        """A request broke off with `error`, or was answered with an error status; the SDK may try again."""
+        self._unsure = self._unsure or (error is not None and type(error).__name__ not in _NOT_SENT)
+
+    def disown(self) -> None:
+        """In a forked child: the call is the parent's to end."""
+        self._lock, self.ended = threading.RLock(), True
+
     def fails(self, error: BaseException | None = None, status: int | None = None) -> None:
         """No attempt brought an answer. The last one broke off with `error` or was answered with an error `status`."""
-        if status is not None:
-            self._end("error", None, Cost.nothing(), error=str(status))
+        name = str(status) if status is not None else type(error).__name__
+        if status is not None or name in _NOT_SENT:
+            self._end("error", None, Cost.nothing(), error=name)
         elif isinstance(error, _BROKEN_OFF):
             self._end("cut", None, Cost.unknown("broken off before an answer came; the provider may charge for it"))
         else:
-            cost = Cost.unknown("no answer came; the provider may charge for it")
-            self._end("error", None, cost, error=type(error).__name__ if error else None)
+            self._end("error", None, Cost.unknown("no answer came; the provider may charge for it"), error=name)
 
     def _reading(self) -> Reading:
         return self._reader.reading() if self._reader is not None else Reading()
@@ -175,18 +198,23 @@ class Call:
                 cost = pricing.price(
                     provider=self._request.provider, model=model, usage=reading.usage, service_tier=reading.service_tier
                 )
-        return cost or Cost.unknown("neither request nor response names a model")
+        if cost is None:
+            return Cost.unknown("neither request nor response names a model")
+        return cost.estimated(f"no price for {', '.join(reading.unmetered)}") if reading.unmetered else cost
 
     def _end(self, outcome: str, reading: Reading | None, cost: Cost, *, error: str | None = None) -> None:
         with self._lock:
-            if self.ended:
-                return
-            self.ended = True
+            over, self.ended = self.ended, True
+        if over:
+            return
         _open.discard(self)
+        if self._unsure:
+            cost = cost.estimated("an earlier attempt broke off; the provider may charge for it too")
         usage = reading.usage if reading is not None else None
-        tokens = usage.total_tokens if usage is not None else 0
         if self._hold is not None:
-            STORE.settle(self._hold, Spend(cost.amount, tokens))
+            STORE.settle(self._hold, _spend(self._hold, cost, usage))
+        if reading is not None and reading.response_id is not None:
+            live_span.settled(reading.response_id)
         if usage is not None:
             learn(self._request.model, usage.output_tokens)
         if cost.status == "unknown" and outcome == "ok":
@@ -211,12 +239,21 @@ class Call:
             live_span.cover(self._above)
 
 
+def _spend(hold: Hold, cost: Cost, usage: Usage | None) -> Spend:
+    """What a call takes from its budgets: what it cost, or, where nobody knows that, what was held for it."""
+    unknown = cost.amount is None
+    tokens = hold.ask.tokens if unknown else 0
+    return Spend(hold.ask.usd if unknown else cost.amount, usage.total_tokens if usage is not None else tokens)
+
+
 @lru_cache(maxsize=1)
 def _tracer() -> trace.Tracer:
     return trace.get_tracer(live_span.OWN_SCOPE)
 
 
-def _start_span(request: Request, dimensions: Mapping[str, str]) -> trace.Span:
+def _start_span(
+    request: Request, dimensions: Mapping[str, str], parent: Context | None = None, start_time: int | None = None
+) -> trace.Span:
     attributes: dict[str, Any] = {
         **{semconv.dimension_key(dimension): id_ for dimension, id_ in dimensions.items()},
         semconv.GEN_AI_OPERATION_NAME: request.wire_format.operation,
@@ -229,7 +266,7 @@ def _start_span(request: Request, dimensions: Mapping[str, str]) -> trace.Span:
     }
     name = f"{request.wire_format.operation} {request.model or ''}".strip()
     present = {key: value for key, value in attributes.items() if value is not None}
-    return _tracer().start_span(name, kind=SpanKind.CLIENT, attributes=present)
+    return _tracer().start_span(name, parent, SpanKind.CLIENT, present, start_time=start_time)
 
 
 def _reading_attributes(reading: Reading | None) -> Mapping[str, Any]:
@@ -254,14 +291,27 @@ def _say_once(request: Request, reason: str | None) -> None:
 
 _open: set[Call] = set()
 _abandoned: SimpleQueue[Call] = SimpleQueue()
+_collecting: int | None = None
 
 
-def abandon(call: Call) -> None:
-    """Leave the end of `call` to whoever comes by next: its stream was garbage collected, unread or half read.
+def note_collection(phase: str, _: object) -> None:
+    """A callback for `gc.callbacks`: remember which thread is collecting garbage."""
+    global _collecting  # noqa: PLW0603 - one collector, one note
+    _collecting = threading.get_ident() if phase == "start" else None
 
-    Collection can strike inside any lock of this thread, a span exporter's too, so nothing is ended there and then.
+
+def close(call: Call) -> None:
+    """The stream of `call` is closed or gone.
+
+    Garbage collection can strike inside any lock of this thread, a span exporter's too, so nothing is ended there and
+    then: whoever comes by next does it.
     """
-    _abandoned.put(call)
+    if call.ended:
+        return
+    if _collecting == threading.get_ident():
+        _abandoned.put(call)
+    else:
+        call.stream_ends()
 
 
 def end_abandoned() -> None:
@@ -275,3 +325,15 @@ def end_all() -> None:
     """End every call that is still open, as the process exits: streams that nobody read to their end or closed."""
     for call in tuple(_open):
         call.stream_ends()
+
+
+def _forked() -> None:
+    """The parent's calls are the parent's: a child that holds their streams neither settles nor exports them."""
+    global _abandoned  # noqa: PLW0603 - replaced once, in the child
+    _abandoned = SimpleQueue()
+    for call in _open:
+        call.disown()
+    _open.clear()
+
+
+after_fork_in_child(_forked)

@@ -9,7 +9,7 @@ from opentelemetry import context
 
 from otel_cost import semconv
 from otel_cost.instrumentation import attempts
-from otel_cost.instrumentation.call import abandon
+from otel_cost.instrumentation.call import close
 from otel_cost.safety import guard, report
 from otel_cost.usage import reader_of, recognise
 
@@ -68,7 +68,7 @@ def _exchange(args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Exchange | None
         if asked is None:
             return None
         call, around = attempts.begin(asked)
-        return _Exchange(request, asked, call, around, streamed=kwargs.get("stream") is True)
+        return _Exchange(request, asked, call, around)
     return None
 
 
@@ -85,16 +85,17 @@ def _asked(request: Any) -> Request | None:
 class _Exchange:
     """One HTTP request of a call, and its response."""
 
-    def __init__(self, request: Any, asked: Request, call: Call, around: Attempts | None, *, streamed: bool) -> None:
-        self._request, self._asked, self._call, self._around, self._streamed = request, asked, call, around, streamed
+    def __init__(self, request: Any, asked: Request, call: Call, around: Attempts | None) -> None:
+        self._request, self._asked, self._call, self._around = request, asked, call, around
 
     def __enter__(self) -> None:
         with guard("stripping baggage"):
             _strip_baggage(self._request.headers)
-        self._token = context.attach(self._call.context())
+        self._token = context.attach(self._call.sends())
 
     def __exit__(self, _: type[BaseException] | None, error: BaseException | None, __: TracebackType | None) -> None:
         context.detach(self._token)
+        self._call.in_flight = False
         if error is not None:
             self._failed(error=error)
 
@@ -103,13 +104,13 @@ class _Exchange:
         try:
             if response.status_code >= _FIRST_ERROR_STATUS:
                 self._failed(status=response.status_code)
-            elif self._streamed:
+            elif response.is_closed:  # read already, by the client or by somebody's hook: its content is decoded
+                headers = {"content-type": response.headers.get("content-type", "")}
+                self._call.read(reader_of(self._asked.wire_format, headers), response.content)
+            else:
                 reader = reader_of(self._asked.wire_format, response.headers)
                 response.stream = tee(response.stream, self._call)
                 self._call.answered(reader)
-            else:
-                headers = {"content-type": response.headers.get("content-type", "")}  # its body is decoded already
-                self._call.read(reader_of(self._asked.wire_format, headers), response.content)
         except Exception as error:  # noqa: BLE001 - the boundary: whatever fails here, the application gets its response
             report("reading a response", error)
             self._call.unreadable()
@@ -117,6 +118,7 @@ class _Exchange:
 
     def _failed(self, *, error: BaseException | None = None, status: int | None = None) -> None:
         with guard("noting a failed attempt"):
+            self._call.attempt_failed(error)
             if self._around is not None:
                 self._around.failed(error, status)  # the SDK may try again; its call ends when it gives up
             else:
@@ -152,8 +154,7 @@ class _Tee:
             self._call.feed(piece)
 
     def __del__(self) -> None:
-        if not self._call.ended:
-            abandon(self._call)
+        close(self._call)
 
 
 class _SyncTee(_Tee):
@@ -173,7 +174,7 @@ class _SyncTee(_Tee):
         try:
             self._stream.close()
         finally:
-            self._call.stream_ends()
+            close(self._call)
 
 
 class _AsyncTee(_Tee):
@@ -193,4 +194,4 @@ class _AsyncTee(_Tee):
         try:
             await self._stream.aclose()
         finally:
-            self._call.stream_ends()
+            close(self._call)

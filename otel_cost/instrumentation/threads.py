@@ -12,7 +12,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import wrapt
-from opentelemetry import context
 
 from otel_cost import attribution
 from otel_cost.safety import guard
@@ -20,7 +19,7 @@ from otel_cost.safety import guard
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from opentelemetry.context import Context
+    from otel_cost.attribution import Carried
 
 _submitting = threading.local()
 
@@ -31,9 +30,9 @@ def wrap_threads() -> None:
     wrapt.wrap_function_wrapper(ThreadPoolExecutor, "submit", _submit)
 
 
-def _carried() -> Context | None:
+def _carried() -> Carried | None:
     with guard("carrying attribution into a thread"):
-        return attribution.carried(context.get_current())
+        return attribution.carried()
     return None
 
 
@@ -54,9 +53,6 @@ def _submit(wrapped: Callable[..., Any], _: object, args: tuple[Any, ...], kwarg
         _submitting.now = False
 
 
-def _run(inherited: Context, run: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    token = context.attach(inherited)
-    try:
+def _run(inherited: Carried, run: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    with attribution.inheriting(inherited):
         return run(*args, **kwargs)
-    finally:
-        context.detach(token)

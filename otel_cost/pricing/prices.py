@@ -6,7 +6,6 @@ stands on a call's path: the table is loaded when the first call leaves, and a p
 
 from __future__ import annotations
 
-import os
 import threading
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from otel_cost import money
 from otel_cost.pricing.cost import Cost
 from otel_cost.pricing.plan import compile_plan, plan_holds_all_day
+from otel_cost.safety import after_fork_in_child
 
 if TYPE_CHECKING:
     from otel_cost.pricing.plan import Plan
@@ -52,8 +52,7 @@ def _forked() -> None:
     _lock, _begun = threading.Lock(), threading.Event()
 
 
-if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows has no fork
-    os.register_at_fork(after_in_child=_forked)
+after_fork_in_child(_forked)
 
 
 @lru_cache(maxsize=1)

@@ -24,6 +24,10 @@ class WireFormat:
         operation: value of ``gen_ai.operation.name``.
         path: how the path of its endpoint ends.
         meters: for each field of `Usage`, the paths below the response's ``usage`` that are added up for it.
+        asks: the field of a request that carries the prompt. With a model beside it, it tells a call to a model from
+            another request to a like path of a host that nobody named.
+        harmless: other figures and texts that a usage states, which change no price, by their path and, for texts,
+            value. What is neither a meter nor harmless makes the cost an estimate.
         max_tokens: fields of the request that bound the output, the first that is there holds.
         stream_roots: where a stream's event holds what a whole response has at its root; ``()``: the event is it.
         stream_ends: values of an event's ``type`` after which a stream is complete. A ``[DONE]`` line
@@ -33,7 +37,9 @@ class WireFormat:
     name: str
     operation: str
     path: str
+    asks: str
     meters: Mapping[str, tuple[Path, ...]]
+    harmless: frozenset[str]
     max_tokens: tuple[str, ...] = ()
     stream_roots: tuple[Path, ...] = ((),)
     stream_ends: frozenset[str] = frozenset()
@@ -43,6 +49,7 @@ _OPENAI_CHAT: Final = WireFormat(
     name="openai.chat",
     operation="chat",
     path="/chat/completions",
+    asks="messages",
     meters={
         "input_tokens": (("prompt_tokens",),),
         "output_tokens": (("completion_tokens",),),
@@ -50,12 +57,22 @@ _OPENAI_CHAT: Final = WireFormat(
         "cache_write_tokens": (("prompt_tokens_details", "cache_write_tokens"),),
         "reasoning_tokens": (("completion_tokens_details", "reasoning_tokens"),),
     },
+    harmless=frozenset(
+        {
+            "total_tokens",
+            "prompt_tokens_details.text_tokens",
+            "completion_tokens_details.text_tokens",
+            "completion_tokens_details.accepted_prediction_tokens",
+            "completion_tokens_details.rejected_prediction_tokens",
+        }
+    ),
     max_tokens=("max_completion_tokens", "max_tokens"),
 )
 _OPENAI_RESPONSES: Final = WireFormat(
     name="openai.responses",
     operation="chat",
     path="/responses",
+    asks="input",
     meters={
         "input_tokens": (("input_tokens",),),
         "output_tokens": (("output_tokens",),),
@@ -63,6 +80,7 @@ _OPENAI_RESPONSES: Final = WireFormat(
         "cache_write_tokens": (("input_tokens_details", "cache_write_tokens"),),
         "reasoning_tokens": (("output_tokens_details", "reasoning_tokens"),),
     },
+    harmless=frozenset({"total_tokens", "input_tokens_details.text_tokens", "output_tokens_details.text_tokens"}),
     max_tokens=("max_output_tokens",),
     stream_roots=(("response",),),
     stream_ends=frozenset({"response.completed", "response.incomplete", "response.failed"}),
@@ -71,12 +89,15 @@ _OPENAI_EMBEDDINGS: Final = WireFormat(
     name="openai.embeddings",
     operation="embeddings",
     path="/embeddings",
+    asks="input",
     meters={"input_tokens": (("prompt_tokens",),)},
+    harmless=frozenset({"total_tokens", "prompt_tokens_details.text_tokens"}),
 )
 _ANTHROPIC_MESSAGES: Final = WireFormat(
     name="anthropic.messages",
     operation="chat",
     path="/v1/messages",
+    asks="messages",
     meters={
         "input_tokens": (("input_tokens",), ("cache_read_input_tokens",), ("cache_creation_input_tokens",)),
         "output_tokens": (("output_tokens",),),
@@ -87,6 +108,15 @@ _ANTHROPIC_MESSAGES: Final = WireFormat(
         "reasoning_tokens": (("output_tokens_details", "thinking_tokens"),),
         "web_searches": (("server_tool_use", "web_search_requests"),),
     },
+    harmless=frozenset(
+        {
+            "service_tier",
+            "speed=standard",
+            "inference_geo=global",
+            "inference_geo=not_available",
+            "server_tool_use.web_fetch_requests",
+        }
+    ),
     max_tokens=("max_tokens",),
     stream_roots=(("message",), ()),
     stream_ends=frozenset({"message_stop"}),

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from otel_cost.usage.decoding import decoder_of
+from otel_cost.usage.formats import FORMATS
 from otel_cost.usage.model import Usage
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from otel_cost.usage.decoding import Decoder
     from otel_cost.usage.formats import Path, WireFormat
@@ -29,6 +31,7 @@ class Reading:
         service_tier: the tier that it was served and is charged at.
         complete: whether the response reached its own end, so that `usage` is final.
         output_events: for a stream, how many events carried a piece of the answer; a floor for output tokens.
+        unmetered: what the response says was used beyond the meters, and is charged apart or at another price.
     """
 
     usage: Usage | None = None
@@ -37,6 +40,7 @@ class Reading:
     service_tier: str | None = None
     complete: bool = False
     output_events: int = 0
+    unmetered: tuple[str, ...] = ()
 
 
 class JsonReader:
@@ -55,6 +59,10 @@ class JsonReader:
         else:
             self._pieces.clear()
 
+    def is_complete(self) -> bool:
+        """Whether the document is whole."""
+        return self.reading().complete
+
     def reading(self) -> Reading:
         """What the document says; an empty reading where it is not whole or is no JSON."""
         try:
@@ -71,24 +79,31 @@ class EventReader:
 
     def __init__(self, wire_format: WireFormat, decoder: Decoder) -> None:
         self._format, self._decoder = wire_format, decoder
-        self._rest = b""
+        self._rest: list[bytes] = []
         self._statement = _Statement(wire_format)
         self._complete = False
         self._output_events = 0
 
     def feed(self, piece: bytes) -> None:
         """Take the next piece of the body, as it came off the wire."""
-        lines = (self._rest + self._decoder.decode(piece)).splitlines(keepends=True)
+        plain = self._decoder.decode(piece)
+        self._rest.append(plain)
+        if b"\n" not in plain and b"\r" not in plain:
+            return
+        lines = b"".join(self._rest).splitlines(keepends=True)
         # A line without its end may go on in the next piece, and a CR at the very end may be half of a CRLF.
-        self._rest = lines.pop() if lines and not lines[-1].endswith(b"\n") else b""
+        self._rest = [lines.pop()] if not lines[-1].endswith(b"\n") else []
         for line in lines:
             self._line(line)
 
+    def is_complete(self) -> bool:
+        """Whether the events so far have stated the end of the stream."""
+        return self._complete
+
     def reading(self) -> Reading:
-        """What the events so far say."""
-        if self._rest:
-            self._line(self._rest)
-            self._rest = b""
+        """What the events say; nothing may be fed after it."""
+        self._line(b"".join(self._rest))
+        self._rest = []
         return self._statement.reading(complete=self._complete, output_events=self._output_events)
 
     def _line(self, line: bytes) -> None:
@@ -124,6 +139,7 @@ class _Statement:
         self._model: str | None = None
         self._id: str | None = None
         self._tier: str | None = None
+        self._tools: tuple[str, ...] = ()
 
     def take(self, document: dict[str, Any]) -> _Statement:
         usage = document.get("usage")
@@ -132,15 +148,60 @@ class _Statement:
         self._model = _text(document.get("model")) or self._model
         self._id = _text(document.get("id")) or self._id
         self._tier = _text(document.get("service_tier")) or _text(self._usage.get("service_tier")) or self._tier
+        self._tools = _tools(document.get("output")) or self._tools
         return self
 
     def reading(self, *, complete: bool, output_events: int = 0) -> Reading:
-        usage = _usage(self._format.meters, self._usage) if self._usage else None
-        return Reading(usage, self._model, self._id, self._tier, complete, output_events)
+        if not self._usage:
+            return Reading(None, self._model, self._id, self._tier, complete, output_events, self._tools)
+        unmetered = (*_unmetered(self._format, self._usage), *self._tools)
+        usage = _usage(self._format.meters, self._usage)
+        return Reading(usage, self._model, self._id, self._tier, complete, output_events, unmetered)
 
 
 def _usage(meters: Mapping[str, tuple[Path, ...]], stated: dict[str, Any]) -> Usage:
     return Usage(**{name: sum(_count(_dig(stated, path)) for path in paths) for name, paths in meters.items()})
+
+
+_CALLED_BY_THE_APP = frozenset(
+    {
+        "function_call",
+        "custom_tool_call",
+        "computer_call",
+        "local_shell_call",
+        "mcp_call",
+        "apply_patch_call",
+        "shell_call",
+    }
+)
+
+
+def _tools(output: object) -> tuple[str, ...]:
+    """Tools that the provider ran for a response, which it charges one by one: items of its output."""
+    kinds = {str(item.get("type")) for item in output if isinstance(item, dict)} if isinstance(output, list) else set()
+    return tuple(sorted(kind for kind in kinds if kind.endswith("_call") and kind not in _CALLED_BY_THE_APP))
+
+
+def _unmetered(wire_format: WireFormat, stated: dict[str, Any]) -> Iterator[str]:
+    known = _known(wire_format.name)
+    for path, value in _leaves(stated):
+        if path not in known and (not isinstance(value, str) or f"{path}={value}" not in known):
+            yield path if not isinstance(value, str) else f"{path} {value}"
+
+
+@lru_cache(maxsize=64)
+def _known(wire_format: str) -> frozenset[str]:
+    found = FORMATS[wire_format]
+    return found.harmless | {".".join(path) for paths in found.meters.values() for path in paths}
+
+
+def _leaves(stated: dict[str, Any], above: str = "") -> Iterator[tuple[str, object]]:
+    """The figures, texts and lists that a usage states, by their path, where they are not zero or empty."""
+    for key, value in stated.items():
+        if isinstance(value, dict):
+            yield from _leaves(value, f"{above}{key}.")
+        elif value:
+            yield f"{above}{key}", value
 
 
 def _dig(document: Any, path: Path) -> Any:

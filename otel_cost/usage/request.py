@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import logging
+import re
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,9 @@ from otel_cost.usage.formats import FORMATS, PROVIDERS
 if TYPE_CHECKING:
     from otel_cost.usage.formats import WireFormat
 
-_logger = logging.getLogger(__name__)
+_SHORTEST_MEDIA = 1000
+_MEDIA = re.compile(rb'"(?:data:[^"]{1000,}|[A-Za-z0-9+/_-]{1000,}=*)"')
+"""JSON strings that are an encoded image, recording or document: a data URL, or long and without a space."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +32,8 @@ class Request:
         model: the model asked for.
         max_output_tokens: the bound on the answer that the request states, for all its choices; None where it does not.
         stream: whether the answer is asked for as a stream.
-        body_size: bytes of the request's body.
+        text_size: bytes of the request's body without encoded images and documents.
+        media_size: bytes of those.
     """
 
     wire_format: WireFormat
@@ -41,7 +44,8 @@ class Request:
     model: str | None
     max_output_tokens: int | None
     stream: bool
-    body_size: int
+    text_size: int
+    media_size: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +70,9 @@ def recognise(method: str, url: str, body: bytes) -> Request | None:
         return None
     fields = _fields(body)
     model = fields.get("model")
-    if not target.known and not isinstance(model, str):
+    if not target.known and not (isinstance(model, str) and target.wire_format.asks in fields):
         return None
+    media_size = sum(map(len, _MEDIA.findall(body))) if len(body) > _SHORTEST_MEDIA else 0
     return Request(
         wire_format=target.wire_format,
         provider=target.provider,
@@ -77,7 +82,8 @@ def recognise(method: str, url: str, body: bytes) -> Request | None:
         model=model if isinstance(model, str) else None,
         max_output_tokens=_max_output_tokens(target.wire_format, fields),
         stream=fields.get("stream") is True,
-        body_size=len(body),
+        text_size=len(body) - media_size,
+        media_size=media_size,
     )
 
 

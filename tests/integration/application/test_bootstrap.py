@@ -106,6 +106,34 @@ def test_a_provider_built_by_hand_gets_the_cost_too(bin_folder: Path, provider: 
     assert (call["name"], call["attributes"]["otel_cost.cost.amount"]) == ("chat", COST)
 
 
+SET_GLOBALLY = """
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import ConsoleSpanExporter, SimpleSpanProcessor
+provider = TracerProvider()
+provider.add_span_processor(SimpleSpanProcessor(ConsoleSpanExporter()))
+trace.set_tracer_provider(provider)
+from opentelemetry import metrics
+from opentelemetry.sdk.metrics import MeterProvider
+metrics.set_meter_provider(MeterProvider())
+"""
+
+
+def test_an_application_that_sets_its_own_provider_finds_the_place_free(bin_folder: Path, provider: StandIn) -> None:
+    done = instrumented(bin_folder, SET_GLOBALLY + CALL, provider=provider)
+    assert {span["name"] for span in spans_of(done.stdout)} == {"chat gpt-4o", "POST"}
+    (call,) = calls_of(done.stdout)
+    assert call["attributes"]["otel_cost.cost.amount"] == COST
+    assert done.stderr == ""
+
+
+def test_an_open_stream_of_such_an_application_is_exported_at_exit(bin_folder: Path, provider: StandIn) -> None:
+    program = CALL.replace("    client.chat", "    stream = client.chat").replace('"gpt-4o",', '"gpt-4o", stream=True,')
+    done = instrumented(bin_folder, SET_GLOBALLY + program, provider=provider)
+    (call,) = calls_of(done.stdout)
+    assert call["attributes"]["otel_cost.call.outcome"] == "cut"
+
+
 def test_the_sdk_disabled_is_an_application_as_without_us(bin_folder: Path, provider: StandIn) -> None:
     done = instrumented(bin_folder, CALL + "print('done')", provider=provider, OTEL_SDK_DISABLED="true")
     assert (done.stdout, done.stderr) == ("done\n", "")

@@ -13,7 +13,8 @@ import httpx
 import httpx2
 import openai
 import pytest
-from opentelemetry import trace
+from opentelemetry import context, trace
+from opentelemetry.baggage.propagation import W3CBaggagePropagator
 from opentelemetry.trace import StatusCode
 
 import otel_cost
@@ -230,20 +231,35 @@ def test_a_budget_holds_across_await_and_tasks(provider: StandIn, spans: Any) ->
     assert len(spans.calls) == 8
 
 
-@pytest.mark.parametrize("failure", ["[stand-in status=500]", "[stand-in delay=5]"])
-def test_a_call_that_fails_gives_back_what_it_held(failure: str, provider: StandIn, spans: Any) -> None:
-    with (
-        otel_cost.budget("run", "r1", limit_usd="0.0015"),
-        openai.OpenAI(max_retries=0, timeout=0.3) as client,
-    ):
-        for _ in range(2):
-            with pytest.raises(openai.APIError):
-                client.chat.completions.create(
-                    model="gpt-4o", max_tokens=100, messages=[{"role": "user", "content": failure}]
-                )
+def failing(text: str, **client: Any) -> None:
+    with openai.OpenAI(max_retries=0, **client) as api, pytest.raises(openai.APIError):
+        api.chat.completions.create(model="gpt-4o", max_tokens=100, messages=[{"role": "user", "content": text}])
+
+
+def test_a_call_that_costs_nothing_gives_back_what_it_held(
+    provider: StandIn, spans: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OTEL_COST_ENDPOINTS", f"http://127.0.0.1:9=openai,{provider.url}=openai")
+    with otel_cost.budget("run", "r1", limit_usd="0.0015"):
+        failing("[stand-in status=500]")
+        failing("Hello", base_url="http://127.0.0.1:9/openai/v1")
     account = STORE.spent("run", "r1")
     assert (account.spent_usd, account.held_usd, account.under_way) == (0, 0, 0)
-    assert len(provider.requests) == len(spans.calls) == 2
+    assert (len(provider.requests), len(spans.calls)) == (1, 2)
+
+
+def test_a_call_of_which_nobody_knows_what_it_cost_has_spent_what_it_held(provider: StandIn, spans: Any) -> None:
+    """An answer that does not come in time may be charged all the same, again and again."""
+    with otel_cost.budget("run", "r1", limit_usd="0.0015"):
+        failing("[stand-in delay=5]", timeout=0.3)
+        with pytest.raises(BudgetExceededError) as caught:
+            openai_chat()
+    account = STORE.spent("run", "r1")
+    assert caught.value.spent == account.spent_usd
+    assert Decimal("0.001") < account.spent_usd < Decimal("0.0015")  # 100 tokens at 10 per million, and its input
+    assert (account.held_usd, account.under_way) == (0, 0)
+    assert [call["otel_cost.cost.status"] for call in spans.calls] == ["unknown", "known"]
+    assert len(provider.requests) == 1
 
 
 def test_the_refusal_stands_on_a_genai_span_that_is_there(provider: StandIn, spans: Any) -> None:
@@ -266,8 +282,12 @@ def test_a_spent_budget_refuses_the_span_of_a_client_that_is_not_wrapped(spans: 
         with tracer.start_as_current_span("first", attributes={**chat, **used}):
             pass
         assert spans.cost == Decimal("0.0045")
-        with pytest.raises(BudgetExceededError), tracer.start_as_current_span("s", attributes=chat):
+        with (
+            pytest.raises(BudgetExceededError, match="which leaves nothing"),
+            tracer.start_as_current_span("second", attributes=chat),
+        ):
             pass
+        assert [call["otel_cost.call.outcome"] for call in spans.calls] == ["ok", "refused"]
         with tracer.start_as_current_span("a tool", attributes={"gen_ai.operation.name": "execute_tool"}):
             pass
 
@@ -276,3 +296,66 @@ def test_who_pays_and_budgets_work_as_plain_code_where_nothing_is_metered(provid
     with otel_cost.budget("run", "r1", limit_usd="1"), httpx2.Client() as client:
         assert client.get(f"{provider.url}/stand-in/requests").status_code == 200
     assert spans.calls == []
+
+
+def test_a_budget_in_code_holds_whatever_a_request_brings(provider: StandIn, spans: Any) -> None:
+    for brought in ("otel_cost.budget.project=1000", "otel_cost.project=q,otel_cost.budget.project=1000"):
+        with otel_cost.budget("project", "p", limit_usd="0.0001"):
+            token = context.attach(W3CBaggagePropagator().extract({"baggage": brought}))
+            with pytest.raises(BudgetExceededError, match="budget of project 'p'"):
+                openai_chat()
+            context.detach(token)
+    assert provider.requests == []
+    assert len(spans.calls) == 2
+
+
+def test_a_call_that_a_hook_makes_is_a_call_of_its_own(provider: StandIn, spans: Any) -> None:
+    def guardrail(request: httpx2.Request) -> None:
+        if "guard" not in request.url.path:
+            httpx2.post(f"{provider.openai_url}/chat/completions", json={"model": "gpt-4o", "max_tokens": 9, **ASK})
+
+    hooked = httpx2.Client(event_hooks={"request": [guardrail]})
+    with otel_cost.budget("run", "r1", limit_usd="1"), openai.OpenAI(http_client=hooked) as client:
+        client.chat.completions.create(model="gpt-4o", max_tokens=100, **ASK)
+    assert len(provider.requests) == 2
+    assert [call["otel_cost.cost.amount"] for call in spans.calls] == ["0.001025", "0.001025"]
+    assert STORE.spent("run", "r1").spent_usd == 2 * COST
+
+
+def test_a_refusal_of_a_call_that_a_hook_makes_comes_out_as_it_is(provider: StandIn, spans: Any) -> None:
+    def guardrail(_: httpx2.Request) -> None:
+        httpx2.post(f"{provider.openai_url}/chat/completions", json={"model": "gpt-4o", "max_tokens": 9000, **ASK})
+
+    hooked = httpx2.Client(event_hooks={"request": [guardrail]})
+    with (
+        otel_cost.budget("run", "r1", limit_usd="0.01"),
+        openai.OpenAI(http_client=hooked) as client,
+        pytest.raises(BudgetExceededError),
+    ):
+        client.chat.completions.create(model="gpt-4o", max_tokens=100, **ASK)
+    assert provider.requests == []
+    assert STORE.spent("run", "r1").under_way == 0
+    assert len(spans.calls) == 2
+
+
+def test_an_sdk_call_closed_from_another_context_gives_back_what_it_held(provider: StandIn, spans: Any) -> None:
+    async def call() -> None:
+        async with openai.AsyncOpenAI() as client:
+            with otel_cost.budget("run", "r1", limit_usd="1"):
+                await client.chat.completions.create(
+                    model="gpt-4o", max_tokens=100, messages=[{"role": "user", "content": "[stand-in delay=5]"}]
+                )
+
+    async def main() -> None:
+        coroutine = call()
+        task = asyncio.create_task(coroutine)
+        await asyncio.sleep(0.3)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(main())
+    assert provider.requests
+    account = STORE.spent("run", "r1")
+    assert (account.held_usd, account.under_way) == (0, 0)
+    assert spans.call["otel_cost.call.outcome"] == "cut"

@@ -53,8 +53,18 @@ def test_a_run_stops_at_its_budget(instrument: bool, bin_folder: Path, provider:
 
 def test_it_says_who_pays_and_keeps_what_was_there(bin_folder: Path) -> None:
     show = "import os; print(os.environ['BAGGAGE'])"
-    done = run(bin_folder, "--set", "project=atlas one", "--run", "r1", sys.executable, "-c", show, BAGGAGE="user=ann")
-    assert done.stdout.strip() == "user=ann,otel_cost.run=r1,otel_cost.project=atlas%20one"
+    done = run(
+        bin_folder,
+        "--set",
+        "project=atlas one",
+        "--run",
+        "r1",
+        sys.executable,
+        "-c",
+        show,
+        BAGGAGE="user=ann,otel_cost.run=outer",
+    )
+    assert done.stdout.strip() == "otel_cost.run=r1,otel_cost.project=atlas%20one,user=ann"
     made_up = run(bin_folder, sys.executable, "-c", show, BAGGAGE="").stdout.strip()
     assert made_up.startswith("otel_cost.run=run-20")
 
@@ -80,6 +90,13 @@ def test_what_cannot_be_is_said_in_one_line(arguments: list[str], message: str) 
     assert result.exit_code != 0
     if arguments[:2] != ["--run", ""]:
         assert message in result.output
+
+
+def test_a_budget_that_would_not_arrive_is_refused() -> None:
+    long = [argument for name in "abcdefg" for argument in ("--set", f"{name}={'é' * 250}")]
+    result = CliRunner().invoke(main, ["run", *long, "--budget", "1", "true"])
+    assert result.exit_code == 2
+    assert "baggage is too long to carry" in result.output
 
 
 def test_a_missing_instrument_says_what_brings_it(monkeypatch: pytest.MonkeyPatch) -> None:

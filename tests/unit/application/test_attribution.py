@@ -1,6 +1,7 @@
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 
 import pytest
 from opentelemetry import baggage, context
@@ -57,27 +58,86 @@ def test_other_peoples_baggage_is_left_alone() -> None:
     assert dict(kept) == {"user": "ann"}
 
 
-def test_a_replaced_budget_still_encloses() -> None:
+def test_a_budget_that_code_set_holds_however_baggage_changes() -> None:
     with budget("run", "outer", limit_usd="1"):
-        assert attribution.enclosing() == ()
+        assert attribution.held() == (Budgeted("run", "outer", "1"),)
+        token = context.attach(context.Context())  # as a server does with what a request brings
+        assert attribution.held() == (Budgeted("run", "outer", "1"),)
+        context.detach(token)
+    assert attribution.held() == ()
+
+
+def test_a_budget_in_baggage_holds_where_an_inner_block_replaces_it() -> None:
+    outside = {"otel_cost.run": "outer", "otel_cost.budget.run": "1"}
+    current = context.Context()
+    for key, value in outside.items():
+        current = baggage.set_baggage(key, value, current)
+    token = context.attach(current)
+    try:
+        assert attribution.held() == ()
         with attribute(run="inner"):
-            assert attribution.enclosing() == (Budgeted("run", "outer", "1"),)
-            with budget("run", "innermost", limit_tokens=5):
-                assert attribution.enclosing() == (Budgeted("run", "outer", "1"), Budgeted("run", "inner", "1"))
+            assert attribution.held() == (Budgeted("run", "outer", "1"),)
         with attribute(stage="draft"):
-            assert attribution.enclosing() == ()
+            assert attribution.held() == ()
+    finally:
+        context.detach(token)
+
+
+def test_a_block_is_for_one_use_at_a_time() -> None:
+    block = attribute(run="r1")
+    with block, pytest.raises(RuntimeError, match="make a new one for each `with`"), block:
+        pass
+    with block:
+        assert attribution.members() == {"otel_cost.run": "r1"}
+    assert attribution.members() == {}
+
+
+def test_a_block_left_in_another_context_breaks_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    block = attribute(run="r1")
+    copy_context().run(block.__enter__)
+    block.__exit__(None, None, None)
+    assert attribution.members() == {}
+    assert "Failed to detach context" in caplog.text
 
 
 def test_nothing_is_carried_where_nothing_is_set() -> None:
-    assert attribution.carried(context.Context()) is None
-    assert attribution.carried(baggage.set_baggage("user", "ann", context.Context())) is None
+    assert attribution.carried() is None
 
 
 def test_what_is_carried_is_ours_alone() -> None:
-    current = baggage.set_baggage("otel_cost.run", "r1", baggage.set_baggage("user", "ann", context.Context()))
-    inherited = attribution.carried(current)
+    token = context.attach(baggage.set_baggage("user", "ann"))
+    try:
+        with budget("run", "r1", limit_usd="1"):
+            inherited = attribution.carried()
+    finally:
+        context.detach(token)
     assert inherited is not None
-    assert dict(baggage.get_all(inherited)) == {"otel_cost.run": "r1"}
+    assert inherited.members == {"otel_cost.run": "r1", "otel_cost.budget.run": "1"}
+    assert inherited.held == (Budgeted("run", "r1", "1"),)
+    with attribution.inheriting(inherited):
+        assert attribution.members() == inherited.members
+        assert attribution.held() == inherited.held
+    assert attribution.held() == ()
+
+
+def test_a_members_properties_and_what_is_too_long_are_cut_off() -> None:
+    assert attribution.members_of(f"otel_cost.run=r1;ttl=1,otel_cost.stage={'s' * 300}") == {
+        "otel_cost.run": "r1",
+        "otel_cost.stage": "s" * 256,
+    }
+
+
+def test_not_more_dimensions_than_the_ledger_takes() -> None:
+    found = attribution.dimensions({f"otel_cost.own{number}": "x" for number in range(50)} | {"otel_cost.run": "r1"})
+    assert len(found) == 33
+    assert found["run"] == "r1"
+
+
+def test_what_is_kept_aside_from_a_provider_still_says_who_pays() -> None:
+    with attribute(run="r1"):
+        leaving = attribution.without_ours(context.get_current())
+    assert dict(baggage.get_all(leaving)) == {}
+    assert attribution.members(leaving) == {"otel_cost.run": "r1"}
 
 
 def test_threads_are_not_wrapped_by_an_import() -> None:

@@ -232,6 +232,12 @@ def test_the_processs_own_budget_holds_whatever_baggage_says(monkeypatch: pytest
         assert holding() == (Budget("run", "own", Limit.of_usd("0.05")),)
 
 
+def test_a_budget_of_the_process_without_an_id_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BAGGAGE", "otel_cost.budget.run=0.3")
+    attribution.process_members.cache_clear()
+    assert holding() == (Budget("run", "process", Limit.of_usd("0.3")),)
+
+
 def test_a_budget_without_an_id_is_the_traces() -> None:
     assert budgets_in({"otel_cost.budget.run": "1"})[0].id == "unnamed"
     span = NonRecordingSpan(SpanContext(0xABC, 1, is_remote=False, trace_flags=TraceFlags(1)))
@@ -239,10 +245,11 @@ def test_a_budget_without_an_id_is_the_traces() -> None:
     assert budgets_in({"otel_cost.budget.run": "1"}, current)[0].id == f"trace-{0xABC:032x}"
 
 
-def test_a_budget_that_cannot_be_read_is_ignored_and_says_so_once(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_budget_that_cannot_be_read_lets_nothing_through_and_says_so_once(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
         for _ in range(3):
-            assert budgets_in({"otel_cost.run": "r1", "otel_cost.budget.run": "five"}) == ()
+            found = budgets_in({"otel_cost.run": "r1", "otel_cost.budget.run": "five"})
+            assert found == (Budget("run", "r1", Limit(Decimal(0))),)
     (record,) = caplog.records
     assert "otel_cost.budget.run=five in baggage: 'five' is not an amount of money" in record.getMessage()
 
@@ -289,10 +296,17 @@ def test_without_a_bound_the_largest_answer_seen_is_held(monkeypatch: pytest.Mon
     learn("gpt-4o", 900)
     assert likely(request(body), ()).tokens == 7 + 1000
     learn("gpt-4o", 4000)
-    learn("gpt-4o", 2000)
     assert likely(request(body), ()).tokens == 7 + 4000
+    learn("gpt-4o", 2000)  # a large one fades: an eighth of the way
+    assert likely(request(body), ()).tokens == 7 + 3750
+
+
+def test_an_image_is_not_counted_as_text() -> None:
+    image = b"data:image/png;base64," + b"A" * 2_000_000
+    body = b'{"model": "gpt-4o", "max_tokens": 10, "messages": [{"content": "%s"}]}' % image
+    assert likely(request(body), ()).tokens < 21_000
 
 
 def test_an_unknown_provider_has_no_price() -> None:
-    body = b'{"model": "gpt-4o"}'
+    body = b'{"model": "gpt-4o", "messages": []}'
     assert likely(request(body, "https://llm.example/v1/chat/completions"), (RUN,)).usd is None

@@ -51,6 +51,12 @@ def test_a_model_without_a_price_is_named() -> None:
 
 def test_it_crosses_process_pools() -> None:
     error = refusal()
+    expected = vars(error).copy()
+    error.add_note("while drafting")
     copy = pickle.loads(pickle.dumps(error))  # noqa: S301 - our own bytes
     assert str(copy) == str(error)
-    assert vars(copy) == vars(error)
+    assert vars(copy) == expected
+
+
+def test_a_spent_budget_says_that_nothing_is_left() -> None:
+    assert str(refusal(call=0)).endswith("0.048100 USD spent, which leaves nothing")

@@ -40,7 +40,7 @@ def test_other_requests_are_none_of_ours(method: str, url: str) -> None:
 
 
 def test_a_host_that_nobody_named_counts_by_its_shape() -> None:
-    request = asked("https://llm.example:8443/v1/chat/completions", model="m")
+    request = asked("https://llm.example:8443/v1/chat/completions", model="m", messages=[])
     assert request is not None
     assert (request.provider, request.known_provider, request.host, request.port) == (
         "llm.example",
@@ -49,6 +49,7 @@ def test_a_host_that_nobody_named_counts_by_its_shape() -> None:
         8443,
     )
     assert asked("https://chat.example/v1/messages", text="hello") is None
+    assert asked("https://forms.example/f/7/responses", model="Tesla Model 3") is None
 
 
 def test_a_named_base_url_has_the_named_provider(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -85,9 +86,25 @@ def test_the_bound_on_the_answer(url: str, fields: dict[str, object], bound: int
 def test_a_body_that_says_nothing_is_still_a_call_to_a_vendor(body: bytes) -> None:
     request = recognise("POST", "https://api.openai.com/v1/chat/completions", body)
     assert request is not None
-    assert (request.model, request.stream, request.max_output_tokens, request.body_size) == (
-        None,
-        False,
-        None,
-        len(body),
-    )
+    assert (request.model, request.stream, request.max_output_tokens) == (None, False, None)
+    assert (request.text_size, request.media_size) == (len(body), 0)
+
+
+@pytest.mark.parametrize(
+    ("media", "kept"),
+    [
+        ("data:image/png;base64," + "iVBORw0KGgo=" * 100, 0),
+        ("A" * 4000, 0),
+        ("A" * 3998 + "==", 0),
+        ("word " * 400, 2000),
+        ("A" * 900, 900),
+    ],
+)
+def test_an_encoded_image_is_no_text(media: str, kept: int) -> None:
+    request = asked("https://api.openai.com/v1/chat/completions", model="m", messages=[{"content": media}], n=1)
+    assert request is not None
+    around = len(json.dumps({"model": "m", "messages": [{"content": ""}], "n": 1}))
+    assert request.text_size + request.media_size == around + len(media)
+    assert (request.media_size > 0) == (kept == 0)
+    if not kept:
+        assert request.media_size == len(media) + 2  # and its quotes
