@@ -72,7 +72,12 @@ def run(command: str, *arguments: str) -> int:
     environ = {**os.environ, "PATH": path, "VIRTUAL_ENV": str(VENV)}
     environ.pop("PYTHONHOME", None)
     program = next((str(p) for p in (BIN / command, BIN / f"{command}.exe") if p.exists()), command)
-    return subprocess.run([program, *arguments], check=False, cwd=ROOT, env=environ).returncode
+    process = subprocess.Popen([program, *arguments], cwd=ROOT, env=environ)
+    while True:
+        try:
+            return process.wait()
+        except KeyboardInterrupt:
+            pass  # the program got it too, and cleans up
 
 
 CHECKS = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from opentelemetry.context import Context
 
+_logger = logging.getLogger(__name__)
 _LONGEST_ID = 256
 _MOST_OWN_DIMENSIONS = 32
 _dimension_of = lru_cache(maxsize=4096)(semconv.dimension_of)
@@ -117,7 +119,10 @@ def check_dimension(name: str) -> str:
         ValueError: it may not.
     """
     if not semconv.is_dimension(name):
-        raise ValueError(f"{name!r} is no dimension: use lower-case letters, digits and _, a letter first")
+        reserved = " is reserved" if name in semconv.RESERVED else ""
+        raise ValueError(
+            f"{name!r}{reserved or ' is no dimension'}: use lower-case letters, digits and _, a letter first"
+        )
     return name
 
 
@@ -157,8 +162,22 @@ def _ours(current: Context | None) -> dict[str, str]:
     return {
         key: value.partition(";")[0].strip()[:_LONGEST_ID]
         for key, value in baggage.get_all(current).items()
-        if key.startswith(semconv.PREFIX) and isinstance(value, str)
+        if key.startswith(semconv.PREFIX) and isinstance(value, str) and _is_understood(key)
     }
+
+
+@lru_cache(maxsize=4096)
+def _is_understood(key: str) -> bool:
+    """Whether the baggage member `key` is one that we know; the log says it once where it is not."""
+    if semconv.dimension_of(key) or semconv.budgeted_dimension_of(key):
+        return True
+    _logger.warning(
+        "%s in baggage is passed over: %s<dimension>=<id> says who pays, %s<dimension>=<limit> sets a budget",
+        key,
+        semconv.PREFIX,
+        semconv.BUDGET_PREFIX,
+    )
+    return False
 
 
 def dimensions(members: Mapping[str, str]) -> dict[str, str]:

@@ -16,6 +16,7 @@ from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 
 from otel_cost import attribution, pricing, semconv
+from otel_cost.budgets import enforce
 from otel_cost.instrumentation.attempts import SDK_MODULES, wrap_sdk
 from otel_cost.instrumentation.call import end_all, note_collection
 from otel_cost.instrumentation.http import HTTP_MODULES, wrap_http
@@ -48,6 +49,7 @@ def start() -> None:
             for name in modules:
                 wrapt.register_post_import_hook(partial(_wrap, wrap), name)
         wrap_threads()
+        enforce()
     with guard("reading the process's baggage"):
         if any(key.startswith(semconv.BUDGET_PREFIX) for key in attribution.process_members()):
             pricing.load_in_background()  # the first call is going to be held against a budget, so it needs prices

@@ -29,6 +29,7 @@ class BudgetExceededError(RuntimeError):
             0 where nothing is left, whatever it costs.
         unit: ``USD`` or ``tokens``.
         model: the model that the call asked for.
+        reason: why nobody can tell what the call would have cost; None where `call` says it.
     """
 
     def __init__(
@@ -42,17 +43,18 @@ class BudgetExceededError(RuntimeError):
         call: Decimal | int | None,
         unit: str,
         model: str | None,
+        reason: str | None = None,
     ) -> None:
         self.scope, self.id, self.limit, self.spent, self.held = scope, id, limit, spent, held
-        self.call, self.unit, self.model = call, unit, model
+        self.call, self.unit, self.model, self.reason = call, unit, model, reason
         super().__init__(self._line())
 
     def _line(self) -> str:
         budget = f"budget of {self.scope} {self.id!r} ({self._amount(self.limit)})"
         if self.call is None:
             return (
-                f"{budget} refused a call: no price is known for model {self.model!r}, so it cannot be held against a "
-                f"limit in {self.unit}. Use a priced model, or a limit in tokens"
+                f"{budget} refused a call to {self.model!r}, which cannot be held against a limit in {self.unit}: "
+                f"{self.reason or 'no price is known'}. Or set a limit in tokens"
             )
         held = f" and {self._amount(self.held)} held by calls under way" if self.held else ""
         rest = f"and this call would cost about {self._amount(self.call)}" if self.call else "which leaves nothing"
@@ -66,7 +68,7 @@ class BudgetExceededError(RuntimeError):
         return (_rebuild, ({name: getattr(self, name) for name in _FIELDS},))
 
 
-_FIELDS = ("scope", "id", "limit", "spent", "held", "call", "unit", "model")
+_FIELDS = ("scope", "id", "limit", "spent", "held", "call", "unit", "model", "reason")
 
 
 def _rebuild(fields: dict[str, object]) -> BudgetExceededError:

@@ -72,6 +72,8 @@ def _start(command: tuple[str, ...], environ: dict[str, str]) -> None:
     instrument = str(beside) if beside.exists() else shutil.which(_INSTRUMENT)
     if instrument is None:
         raise click.ClickException(f"{_INSTRUMENT} is not on the path: pip install opentelemetry-instrumentation")
+    if command[0].startswith("-"):
+        raise click.NoSuchOption(command[0], possibilities=["--budget", "--run", "--set"])
     if shutil.which(command[0]) is None:
         raise click.ClickException(f"there is no program {command[0]!r} to run")
     arguments = command if Path(command[0]).name == _INSTRUMENT else (instrument, *command)

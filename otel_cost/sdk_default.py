@@ -37,6 +37,8 @@ def configure_where_nobody_did() -> None:
 
     os.environ.setdefault("OTEL_TRACES_EXPORTER", "otlp")
     os.environ.setdefault("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")
+    # Milliseconds that a span may wait for others: what a killed process takes with it.
+    os.environ.setdefault("OTEL_BSP_SCHEDULE_DELAY", "500")
     configure: Callable[[], None] = _OTelSDKConfigurator().configure  # type: ignore[no-untyped-call] # the SDK's
     configure()
     for signal, module, name in _OTHERS:

@@ -80,12 +80,23 @@ DIMENSIONS: Final = (
 )
 """The attribution dimensions that ship. A user may add more: any name that `is_dimension` accepts."""
 
+RESERVED: Final = frozenset(
+    {
+        *("budget", "budgets", "cost", "call", "calls"),
+        *("provider", "model", "service", "environment", "operation", "outcome", "hour", "day", "by", "since", "until"),
+    }
+)
+"""Names that mean something else, on spans or in questions to the ledger, and so name no dimension."""
+
 _DIMENSION = re.compile(r"[a-z][a-z0-9_]{0,63}\Z")
 
 
 def is_dimension(name: str) -> bool:
-    """Whether `name` may name a dimension: lower-case letters, digits and ``_``, at most 64, a letter first."""
-    return _DIMENSION.match(name) is not None
+    """Whether `name` may name a dimension: lower-case letters, digits and ``_``, at most 64, a letter first.
+
+    A `RESERVED` name may not.
+    """
+    return _DIMENSION.match(name) is not None and name not in RESERVED
 
 
 def dimension_key(dimension: str) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -64,7 +65,7 @@ def _endpoints(text: str) -> tuple[Endpoint, ...]:
 def _endpoint(item: str) -> Endpoint:
     base_url, equals, target = item.rpartition("=")
     provider, _, wire_format = target.strip().partition("/")
-    if not equals or not provider:
+    if not equals or not _PROVIDER.fullmatch(provider) or re.search(r"[\s;]", base_url.strip()):
         raise ValueError(f"{item!r} must be BASE_URL=provider or BASE_URL=provider/format")
     return Endpoint(_url(base_url.strip()), provider, wire_format or None)
 
@@ -105,6 +106,7 @@ URL: Final = Variable(
     "Where the dashboard and the commands look for the ledger service.",
 )
 
+_PROVIDER: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _said: set[tuple[str, str]] = set()
 
 VARIABLES: Final = (LEDGER, SPOOL, ENDPOINTS, URL)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from decimal import Decimal
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from opentelemetry import trace
@@ -19,8 +20,23 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger(__name__)
 _NOTHING = Limit(Decimal(0))
+_enforced = False
 _unreadable: set[str] = set()
 _MOST_UNREADABLE = 1000
+
+
+def enforce() -> None:
+    """Say that calls of this process are held against their budgets from now on."""
+    global _enforced  # noqa: PLW0603 - one process, one answer
+    _enforced = True
+
+
+@lru_cache(maxsize=1)
+def _say_that_nothing_enforces() -> None:
+    _logger.warning(
+        "a budget is set, and nothing holds calls against it: "
+        "start the program with opentelemetry-instrument, or otel-cost run"
+    )
 
 
 def budget(
@@ -53,6 +69,8 @@ def budget(
         raise ValueError(f"limit_usd={limit_usd!r} is a float, which is not exact: write limit_usd={str(limit_usd)!r}")  # noqa: TRY004 - one error type for bad limits
     limit = Limit.of_tokens(limit_tokens) if limit_tokens is not None else Limit.of_usd(limit_usd or 0)
     name = attribution.check_dimension(dimension)
+    if not _enforced:
+        _say_that_nothing_enforces()
     return Scope({semconv.dimension_key(name): attribution.check_id(name, id), semconv.budget_key(name): limit.text})
 
 

@@ -39,7 +39,10 @@ class Limit:
         plain = text.strip()
         if plain.endswith(semconv.TOKENS_SUFFIX):
             return cls.of_tokens(plain.removesuffix(semconv.TOKENS_SUFFIX))
-        return cls.of_usd(plain)
+        try:
+            return cls.of_usd(plain)
+        except ValueError as error:
+            raise ValueError(f"{error}, or like 20000{semconv.TOKENS_SUFFIX} for tokens") from None
 
     @classmethod
     def of_usd(cls, amount: Decimal | int | str) -> Limit:

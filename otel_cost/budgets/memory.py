@@ -78,9 +78,10 @@ class MemoryStore:
         """
         with self._lock:
             for budget in budgets:
-                spent, held = self._account(budget).of(budget.limit)
+                account = self._account(budget)
+                spent, held = account.of(budget.limit)
                 if spent + held >= budget.limit.amount:
-                    raise _refusal(budget, spent, held, 0, model)
+                    raise _refusal(budget, account, Ask(Decimal(0), 0, model))
 
     def charge(self, budgets: tuple[Budget, ...], spend: Spend) -> None:
         """Book what a call spent that nothing was held for."""
@@ -142,15 +143,18 @@ def _decide(budget: Budget, account: Account, ask: Ask) -> None:
         BudgetExceededError: it does not, or nobody can tell.
     """
     spent, held = account.of(budget.limit)
-    call = ask.tokens if budget.limit.in_tokens else ask.usd
+    call = _asked(budget, ask)
     if call is None or spent + held + call > budget.limit.amount:
-        raise _refusal(budget, spent, held, call, ask.model)
+        raise _refusal(budget, account, ask)
 
 
-def _refusal(
-    budget: Budget, spent: Decimal | int, held: Decimal | int, call: Decimal | int | None, model: str | None
-) -> BudgetExceededError:
-    limit = budget.limit
+def _asked(budget: Budget, ask: Ask) -> Decimal | int | None:
+    return ask.tokens if budget.limit.in_tokens else ask.usd
+
+
+def _refusal(budget: Budget, account: Account, ask: Ask) -> BudgetExceededError:
+    limit, call = budget.limit, _asked(budget, ask)
+    spent, held = account.of(limit)
     return BudgetExceededError(
         scope=budget.dimension,
         id=budget.id,
@@ -159,7 +163,8 @@ def _refusal(
         held=held,
         call=call,
         unit="tokens" if limit.in_tokens else money.CURRENCY,
-        model=model,
+        model=ask.model,
+        reason=ask.reason if call is None else None,
     )
 
 

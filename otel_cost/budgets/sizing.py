@@ -37,11 +37,12 @@ _largest: dict[str, int] = {}
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """What a call asks of its budgets: US dollars (None where its model has no price) and tokens."""
+    """What a call asks of its budgets: US dollars and tokens; where nobody can tell the dollars, None and why."""
 
     usd: Decimal | None
     tokens: int
     model: str | None
+    reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +64,14 @@ def likely(request: Request, budgets: Iterable[Budget]) -> Ask:
     if output is None:
         output = _largest.get(request.model or "", UNSTATED_OUTPUT)
     usage = Usage(input_tokens=input_tokens(request), output_tokens=output)
-    usd = None
-    if request.model and request.known_provider and not all(budget.limit.in_tokens for budget in budgets):
-        usd = pricing.price(provider=request.provider, model=request.model, usage=usage).amount
-    return Ask(usd, usage.total_tokens, request.model)
+    if all(budget.limit.in_tokens for budget in budgets):
+        return Ask(None, usage.total_tokens, request.model)
+    cost = pricing.Cost.unknown("the request names no model")
+    if not request.known_provider:
+        cost = pricing.Cost.unknown(request.unknown_provider)
+    elif request.model:
+        cost = pricing.price(provider=request.provider, model=request.model, usage=usage)
+    return Ask(cost.amount, usage.total_tokens, request.model, cost.reason)
 
 
 def learn(model: str | None, output_tokens: int) -> None:

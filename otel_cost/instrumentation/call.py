@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import threading
 import time
@@ -86,8 +87,16 @@ class Call:
         return call
 
     def _reserve(self) -> None:
+        ask = likely(self._request, self._budgets)
         try:
-            self._hold = STORE.reserve(self._budgets, likely(self._request, self._budgets))
+            try:
+                self._hold = STORE.reserve(self._budgets, ask)
+            except BudgetExceededError:
+                if not any(call.streaming for call in tuple(_open)):
+                    raise
+                gc.collect()  # a stream that nobody reads any more holds money until it is collected
+                end_abandoned()
+                self._hold = STORE.reserve(self._budgets, ask)
         except BudgetExceededError as error:
             self._end("refused", None, Cost.nothing(), error=type(error).__name__)
             raise
@@ -189,9 +198,7 @@ class Call:
         if reading.usage is None:
             return Cost.unknown("the response stated no usage")
         if not self._request.known_provider:
-            return Cost.unknown(
-                f"{self._request.provider} is no known provider: name it with OTEL_COST_ENDPOINTS=BASE_URL=provider"
-            )
+            return Cost.unknown(self._request.unknown_provider)
         cost = None
         for model in (reading.model, self._request.model):  # one that answers under another name has the asked one's
             if model is not None and (cost is None or cost.amount is None):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 from dataclasses import dataclass
 from functools import lru_cache
@@ -15,6 +16,7 @@ from otel_cost.usage.formats import FORMATS, PROVIDERS
 if TYPE_CHECKING:
     from otel_cost.usage.formats import WireFormat
 
+_logger = logging.getLogger(__name__)
 _SHORTEST_MEDIA = 1000
 _MEDIA = re.compile(rb'"(?:data:[^"]{1000,}|[A-Za-z0-9+/_-]{1000,}=*)"')
 """JSON strings that are an encoded image, recording or document: a data URL, or long and without a space."""
@@ -46,6 +48,11 @@ class Request:
     stream: bool
     text_size: int
     media_size: int
+
+    @property
+    def unknown_provider(self) -> str:
+        """What to say where the provider is not known."""
+        return f"{self.provider} is no known provider: name it with OTEL_COST_ENDPOINTS=BASE_URL=provider"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +100,12 @@ def _target(url: str, endpoints: tuple[settings.Endpoint, ...]) -> _Target | Non
     host = parts.hostname or ""
     for endpoint in endpoints:
         if url.startswith(f"{endpoint.base_url}/"):
+            if endpoint.format is not None and endpoint.format not in FORMATS:
+                _logger.warning(
+                    "OTEL_COST_ENDPOINTS: there is no format %r, only %s; the path tells it",
+                    endpoint.format,
+                    ", ".join(FORMATS),
+                )
             wire_format = FORMATS.get(endpoint.format or "") or _format_of(parts.path)
             return _Target(wire_format, endpoint.provider, True, host, parts.port) if wire_format else None  # noqa: FBT003
     wire_format = _format_of(parts.path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -105,9 +106,10 @@ def _instrumented(exporter: InMemorySpanExporter) -> Iterator[None]:  # noqa: AR
 
 @pytest.fixture
 def spans(exporter: InMemorySpanExporter) -> Iterator[Spans]:
+    gc.collect()  # streams that the test before left to the garbage collector
+    end_abandoned()
     STORE.clear()
     attribution.process_members.cache_clear()
-    end_abandoned()
     exporter.clear()
     yield Spans(exporter)
     attribution.process_members.cache_clear()

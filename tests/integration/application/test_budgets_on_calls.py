@@ -165,7 +165,7 @@ def test_tokens_bound_a_model_without_a_price(provider: StandIn, spans: Any) -> 
 
     with (
         otel_cost.budget("run", "priced", limit_usd="5"),
-        pytest.raises(BudgetExceededError, match="no price is known"),
+        pytest.raises(BudgetExceededError, match="no price for model 'home-made'"),
     ):
         call()
     assert provider.requests == []
@@ -359,3 +359,13 @@ def test_an_sdk_call_closed_from_another_context_gives_back_what_it_held(provide
     account = STORE.spent("run", "r1")
     assert (account.held_usd, account.under_way) == (0, 0)
     assert spans.call["otel_cost.call.outcome"] == "cut"
+
+
+def test_streams_that_nobody_reads_any_more_do_not_hold_the_budget(provider: StandIn, spans: Any) -> None:
+    with otel_cost.budget("run", "r1", limit_usd="0.01"), openai.OpenAI() as client:
+        for _ in range(20):
+            for _chunk in client.chat.completions.create(model="gpt-4o", max_tokens=100, stream=True, **ASK):
+                break
+    assert len(provider.requests) == 20
+    assert STORE.spent("run", "r1").spent_usd < Decimal("0.01")
+    assert {call["otel_cost.call.outcome"] for call in spans.calls} == {"cut"}

@@ -82,6 +82,8 @@ def test_the_programs_own_exit_status_and_options_are_its_own(bin_folder: Path) 
         (["--set", "Project=a", "x"], "'Project' is no dimension"),
         (["--run", "", "x"], "Missing argument"),
         ([], "Missing argument"),
+        (["--budgt", "1", "true"], "No such option"),
+        (["--budget", "20000tokens", "x"], "or like 20000tok for tokens"),
         (["no-such-program-here"], "there is no program 'no-such-program-here' to run"),
     ],
 )

@@ -33,6 +33,24 @@ def test_a_bad_dimension_is_named(bad: str) -> None:
         attribute(**{bad: "x"})
 
 
+@pytest.mark.parametrize("name", ["budget", "cost", "model", "since"])
+def test_a_reserved_name_is_no_dimension(name: str) -> None:
+    with pytest.raises(ValueError, match=f"'{name}' is reserved"):
+        attribute(**{name: "x"})
+
+
+def test_a_member_that_means_nothing_is_named_once(caplog: pytest.LogCaptureFixture) -> None:
+    attribution._is_understood.cache_clear()
+    for _ in range(2):
+        assert attribution.members_of("otel_cost.budgt.run=1,otel_cost.budget=2,otel_cost.run=r1") == {
+            "otel_cost.run": "r1"
+        }
+    assert [record.getMessage().partition(" in baggage")[0] for record in caplog.records] == [
+        "otel_cost.budgt.run",
+        "otel_cost.budget",
+    ]
+
+
 @pytest.mark.parametrize("bad", ["", "x" * 257, None, 7])
 def test_a_bad_id_is_named(bad: object) -> None:
     with pytest.raises(ValueError, match=r"the id of project is .* must be a text of 1 to 256 characters"):

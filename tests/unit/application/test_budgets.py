@@ -12,6 +12,7 @@ from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags
 
 from otel_cost import BudgetExceededError, attribute, attribution, budget
 from otel_cost.budgets import Ask, Budget, Limit, MemoryStore, Spend, budgets_in, learn, likely, memory, sizing
+from otel_cost.budgets import context as budgets_context
 from otel_cost.usage import Request, recognise
 
 RUN = Budget("run", "r1", Limit.of_usd("1"))
@@ -113,7 +114,7 @@ def test_two_limits_of_one_id_are_one_account() -> None:
 
 
 def test_no_price_means_no_call_under_a_limit_in_money() -> None:
-    with pytest.raises(BudgetExceededError, match="no price is known for model 'm'"):
+    with pytest.raises(BudgetExceededError, match="no price is known"):
         MemoryStore().reserve((RUN,), ask(None, 5))
 
 
@@ -309,4 +310,23 @@ def test_an_image_is_not_counted_as_text() -> None:
 
 def test_an_unknown_provider_has_no_price() -> None:
     body = b'{"model": "gpt-4o", "messages": []}'
-    assert likely(request(body, "https://llm.example/v1/chat/completions"), (RUN,)).usd is None
+    asked = likely(request(body, "https://llm.example/v1/chat/completions"), (RUN,))
+    assert (asked.usd, asked.reason) == (
+        None,
+        "llm.example is no known provider: name it with OTEL_COST_ENDPOINTS=BASE_URL=provider",
+    )
+    assert likely(request(b"{}"), (RUN,)).reason == "the request names no model"
+
+
+def test_a_budget_that_nothing_enforces_says_so_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(budgets_context, "_enforced", False)
+    budgets_context._say_that_nothing_enforces.cache_clear()
+    for _ in range(2):
+        budget("run", "r1", limit_usd=1)
+    budgets_context.enforce()
+    budgets_context._say_that_nothing_enforces.cache_clear()
+    budget("run", "r1", limit_usd=1)
+    (record,) = caplog.records
+    assert "start the program with opentelemetry-instrument, or otel-cost run" in record.getMessage()

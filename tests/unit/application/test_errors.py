@@ -45,8 +45,11 @@ def test_tokens_are_tokens() -> None:
 
 def test_a_model_without_a_price_is_named() -> None:
     error = refusal(call=None, model="home-made")
-    assert "no price is known for model 'home-made'" in str(error)
-    assert "a limit in tokens" in str(error)
+    assert str(error).endswith(
+        "refused a call to 'home-made', which cannot be held against a limit in USD: no price is known. "
+        "Or set a limit in tokens"
+    )
+    assert "USD: because. Or" in str(refusal(call=None, reason="because"))
 
 
 def test_it_crosses_process_pools() -> None:

@@ -40,6 +40,8 @@ def test_the_process_environment_is_read_where_none_is_given(monkeypatch: pytest
         (settings.ENDPOINTS, "openai"),
         (settings.ENDPOINTS, "http://h="),
         (settings.ENDPOINTS, "h=openai"),
+        (settings.ENDPOINTS, "http://h=openai http://g=anthropic"),
+        (settings.ENDPOINTS, "http://h=openai;http://g=anthropic"),
     ],
 )
 def test_a_bad_value_gets_one_clear_line_and_the_default(

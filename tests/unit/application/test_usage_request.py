@@ -63,6 +63,18 @@ def test_a_named_base_url_has_the_named_provider(monkeypatch: pytest.MonkeyPatch
     assert asked("http://gw:1/o/v1/models", model="m") is None
 
 
+def test_a_format_that_does_not_exist_is_named_and_the_path_tells(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("OTEL_COST_ENDPOINTS", "http://gw:2/o=openai/foo")
+    for _ in range(2):
+        request = asked("http://gw:2/o/v1/responses", model="m")
+        assert request is not None
+        assert request.wire_format.name == "openai.responses"
+    (record,) = caplog.records
+    assert "there is no format 'foo', only openai.chat, " in record.getMessage()
+
+
 @pytest.mark.parametrize(
     ("url", "fields", "bound"),
     [
