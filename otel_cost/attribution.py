@@ -119,10 +119,8 @@ def check_dimension(name: str) -> str:
         ValueError: it may not.
     """
     if not semconv.is_dimension(name):
-        reserved = " is reserved" if name in semconv.RESERVED else ""
-        raise ValueError(
-            f"{name!r}{reserved or ' is no dimension'}: use lower-case letters, digits and _, a letter first"
-        )
+        what = "is reserved" if name in semconv.RESERVED else "is no dimension"
+        raise ValueError(f"{name!r} {what}: use lower-case letters, digits and _, a letter first")
     return name
 
 

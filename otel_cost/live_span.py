@@ -138,10 +138,10 @@ def adopt(above: LiveSpan | None) -> LiveSpan | None:
     One that stands for another call already, or for more than one call (an agent's), does not.
     """
     while above is not None:
-        attributes = above.span.attributes or {}
-        if is_inference(attributes):
+        attributes = above.span.attributes if above.span.is_recording() else None
+        if attributes and is_inference(attributes):
             return above if above.call is None and not above.covered else None
-        if semconv.GEN_AI_OPERATION_NAME in attributes:
+        if attributes and semconv.GEN_AI_OPERATION_NAME in attributes:
             return None
         above = above.parent
     return None

@@ -501,6 +501,19 @@ def test_a_genai_span_that_is_not_current_does_not_count_a_call_twice(provider: 
     assert spans.cost == STORE.spent("run", "r1").spent_usd == OPENAI_COST
 
 
+def test_a_genai_span_that_has_ended_takes_no_call(provider: StandIn, spans: Any) -> None:
+    tracer = trace.get_tracer("t")
+    over = tracer.start_span("over", attributes={"gen_ai.operation.name": "chat"})
+    step = tracer.start_span("step", trace.set_span_in_context(over))
+    over.end()
+    with trace.use_span(step, end_on_exit=True):
+        openai_chat()
+    assert provider.requests
+    (call,) = [span for span in spans.all if "otel_cost.cost.status" in span.attributes]
+    assert call.name == "chat gpt-4o"
+    assert spans.cost == OPENAI_COST
+
+
 def test_an_agents_span_never_carries_the_cost(provider: StandIn, spans: Any) -> None:
     tracer = trace.get_tracer("t")
     with tracer.start_as_current_span("agent", attributes={"gen_ai.operation.name": "invoke_agent"}):
