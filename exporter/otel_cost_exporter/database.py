@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Final
 
 import duckdb
@@ -34,5 +35,9 @@ def connect(path: Path, *, read_only: bool) -> duckdb.DuckDBPyConnection:
     except (duckdb.Error, OSError) as error:
         reason = str(error).splitlines()[0]
         if "Could not set lock" in reason or "Conflicting lock" in reason:
-            raise LedgerLockedError(f"{path} is open in another process: {reason}") from None
+            holder = re.search(r"PID \d+", reason)
+            raise LedgerLockedError(
+                f"{path} is open in another process: {holder[0] if holder else reason}. Stop it, or ask it, "
+                "if it is otel-cost serve"
+            ) from None
         raise LedgerFileError(f"{path} cannot be opened as a ledger: {reason}") from None

@@ -321,7 +321,8 @@ def test_serve_on_a_file_or_port_that_is_taken_is_one_clear_line(
         free = ("--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0")
         locked = run("serve", "--ledger", str(ledger_file), *free)
         assert (locked.exit_code, locked.output.count("\n")) == (1, 1)
-        assert locked.output.startswith(f"Error: {ledger_file} is open in another process: ")
+        assert locked.output.startswith(f"Error: {ledger_file} is open in another process: PID ")
+        assert "Stop it, or ask it, if it is otel-cost serve" in locked.output
         port = run("serve", "--ledger", str(tmp_path / "b"), "--grpc", running.grpc, "--http", "127.0.0.1:0")
         assert (port.exit_code, port.output.count("\n")) == (1, 1)
         assert f"{running.grpc} cannot be listened on for OTLP/gRPC" in port.output
