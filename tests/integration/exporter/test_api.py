@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import requests
+import uvicorn
 from exporter_building import call, refused, request, unknown
 from fastapi import FastAPI
 
@@ -132,7 +133,11 @@ def test_a_port_in_use_is_one_clear_line_and_nothing_stays_open(ledger_file: Pat
 
 
 def test_a_server_that_does_not_come_up_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "_START_SECONDS", 0)
+    async def without_a_word(self: uvicorn.Server, sockets: list[socket.socket] | None = None) -> None:
+        await uvicorn.Server.startup(self, sockets=sockets)
+
+    monkeypatch.setattr(server._Server, "startup", without_a_word)
+    monkeypatch.setattr(server, "_START_SECONDS", 0.01)
     slow = server.HttpServer(FastAPI(), Address("127.0.0.1", 0), grace=1)
     with pytest.raises(AddressError, match=f"the HTTP server on {slow.address} did not come up"):
         slow.start()

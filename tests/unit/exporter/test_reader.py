@@ -199,7 +199,7 @@ def test_filters_hold_together_and_each_may_name_many(fill: Callable[..., Reader
     assert count(("project", "a' OR true --")) == 0
 
 
-@pytest.mark.parametrize("name", ["cost", "count", "select", "outcome_x"])
+@pytest.mark.parametrize("name", ["attempts", "count", "select", "outcome_x"])
 def test_a_dimension_of_the_users_own_groups_and_filters_whatever_its_name(
     fill: Callable[..., Reader], name: str
 ) -> None:
