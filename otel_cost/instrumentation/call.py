@@ -33,9 +33,13 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger(__name__)
 _NOT_SENT = frozenset(
-    {"ConnectError", "ConnectTimeout", "PoolTimeout", "ProxyError", "UnsupportedProtocol", "LocalProtocolError"}
+    {
+        *("ConnectError", "ConnectTimeout", "PoolTimeout", "ProxyError", "UnsupportedProtocol", "LocalProtocolError"),
+        *("Refused", "BudgetExceededError"),
+    }
 )
-"""Errors of httpx and httpx2 after which the provider has seen nothing of the request."""
+"""Errors after which the provider has seen nothing of the request: of httpx and httpx2, and of a call that a hook or a
+transport wanted to make first."""
 _BROKEN_OFF = (asyncio.CancelledError, GeneratorExit, KeyboardInterrupt, SystemExit)
 
 
@@ -92,10 +96,8 @@ class Call:
             try:
                 self._hold = STORE.reserve(self._budgets, ask)
             except BudgetExceededError:
-                if not any(call.streaming for call in tuple(_open)):
+                if not _end_streams_that_nobody_reads():
                     raise
-                gc.collect()  # a stream that nobody reads any more holds money until it is collected
-                end_abandoned()
                 self._hold = STORE.reserve(self._budgets, ask)
         except BudgetExceededError as error:
             self._end("refused", None, Cost.nothing(), error=type(error).__name__)
@@ -326,6 +328,23 @@ def end_abandoned() -> None:
     while not _abandoned.empty():
         with suppress(Empty):  # another thread was faster
             _abandoned.get_nowait().stream_ends()
+
+
+_NEXT_TRY_SECONDS = 5.0
+_next_collection = 0.0
+
+
+def _end_streams_that_nobody_reads() -> bool:
+    """Collect garbage, for streams in it hold money; whether there were any. Not again soon where there were none."""
+    global _next_collection  # noqa: PLW0603 - one process, one collector
+    if time.monotonic() < _next_collection or not any(call.streaming for call in tuple(_open)):
+        return False
+    gc.collect()
+    found = not _abandoned.empty()
+    if not found:
+        _next_collection = time.monotonic() + _NEXT_TRY_SECONDS
+    end_abandoned()
+    return found
 
 
 def end_all() -> None:

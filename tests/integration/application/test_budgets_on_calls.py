@@ -334,8 +334,26 @@ def test_a_refusal_of_a_call_that_a_hook_makes_comes_out_as_it_is(provider: Stan
     ):
         client.chat.completions.create(model="gpt-4o", max_tokens=100, **ASK)
     assert provider.requests == []
-    assert STORE.spent("run", "r1").under_way == 0
+    account = STORE.spent("run", "r1")
+    assert (account.spent_usd, account.held_usd, account.under_way) == (0, 0, 0)
     assert len(spans.calls) == 2
+
+
+def test_streams_that_are_read_are_not_looked_for_in_the_garbage_each_time(
+    provider: StandIn, spans: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    collected: list[int] = []
+    monkeypatch.setattr("otel_cost.instrumentation.call._next_collection", 0.0)
+    monkeypatch.setattr("otel_cost.instrumentation.call.gc.collect", lambda: collected.append(1))
+    with otel_cost.budget("run", "r1", limit_usd="0.002"), openai.OpenAI() as client:
+        stream = client.chat.completions.create(model="gpt-4o", max_tokens=100, stream=True, **ASK)
+        for _ in range(3):
+            with pytest.raises(BudgetExceededError):
+                openai_chat()
+        assert list(stream)
+    assert collected == [1]
+    assert len(provider.requests) == 1
+    assert len(spans.calls) == 4
 
 
 def test_an_sdk_call_closed_from_another_context_gives_back_what_it_held(provider: StandIn, spans: Any) -> None:
@@ -361,7 +379,10 @@ def test_an_sdk_call_closed_from_another_context_gives_back_what_it_held(provide
     assert spans.call["otel_cost.call.outcome"] == "cut"
 
 
-def test_streams_that_nobody_reads_any_more_do_not_hold_the_budget(provider: StandIn, spans: Any) -> None:
+def test_streams_that_nobody_reads_any_more_do_not_hold_the_budget(
+    provider: StandIn, spans: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("otel_cost.instrumentation.call._next_collection", 0.0)
     with otel_cost.budget("run", "r1", limit_usd="0.01"), openai.OpenAI() as client:
         for _ in range(20):
             for _chunk in client.chat.completions.create(model="gpt-4o", max_tokens=100, stream=True, **ASK):
