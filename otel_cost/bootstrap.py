@@ -18,8 +18,8 @@ from opentelemetry.sdk.trace import TracerProvider
 from otel_cost import attribution, pricing, semconv
 from otel_cost.budgets import enforce
 from otel_cost.instrumentation.attempts import SDK_MODULES, wrap_sdk
-from otel_cost.instrumentation.call import end_all, note_collection
 from otel_cost.instrumentation.http import HTTP_MODULES, wrap_http
+from otel_cost.instrumentation.open_calls import end_all, note_collection
 from otel_cost.instrumentation.threads import wrap_threads
 from otel_cost.safety import guard
 from otel_cost.sdk_default import configure_where_nobody_did

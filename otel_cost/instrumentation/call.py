@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import threading
 import time
-from contextlib import suppress
 from dataclasses import replace
 from functools import lru_cache
-from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry import context, trace
@@ -19,8 +16,9 @@ from opentelemetry.trace import SpanKind, StatusCode
 from otel_cost import attribution, live_span, pricing, semconv
 from otel_cost.budgets import STORE, Spend, budgets_in, input_tokens, learn, likely
 from otel_cost.errors import BudgetExceededError
+from otel_cost.instrumentation import open_calls
 from otel_cost.pricing import Cost
-from otel_cost.safety import after_fork_in_child, guard
+from otel_cost.safety import guard
 from otel_cost.usage import Reading, Usage
 
 if TYPE_CHECKING:
@@ -82,12 +80,12 @@ class Call:
         Raises:
             BudgetExceededError: it may not.
         """
-        end_abandoned()
+        open_calls.end_abandoned()
         pricing.load_in_background()
         call = cls(request, context.get_current())
         if call._budgets:
             call._reserve()
-        _open.add(call)
+        open_calls.add(call)
         return call
 
     def _reserve(self) -> None:
@@ -96,7 +94,7 @@ class Call:
             try:
                 self._hold = STORE.reserve(self._budgets, ask)
             except BudgetExceededError:
-                if not _end_streams_that_nobody_reads():
+                if not open_calls.end_streams_that_nobody_reads():
                     raise
                 self._hold = STORE.reserve(self._budgets, ask)
         except BudgetExceededError as error:
@@ -216,7 +214,7 @@ class Call:
             over, self.ended = self.ended, True
         if over:
             return
-        _open.discard(self)
+        open_calls.remove(self)
         if self._unsure:
             cost = cost.estimated("an earlier attempt broke off; the provider may charge for it too")
         usage = reading.usage if reading is not None else None
@@ -296,70 +294,3 @@ def _say_once(request: Request, reason: str | None) -> None:
     if key not in _said and len(_said) < _MOST_SAID:
         _said.add(key)
         _logger.warning("the cost of calls to %r is unknown: %s", request.model, reason)
-
-
-_open: set[Call] = set()
-_abandoned: SimpleQueue[Call] = SimpleQueue()
-_collecting: int | None = None
-
-
-def note_collection(phase: str, _: object) -> None:
-    """A callback for `gc.callbacks`: remember which thread is collecting garbage."""
-    global _collecting  # noqa: PLW0603 - one collector, one note
-    _collecting = threading.get_ident() if phase == "start" else None
-
-
-def close(call: Call) -> None:
-    """The stream of `call` is closed or gone.
-
-    Garbage collection can strike inside any lock of this thread, a span exporter's too, so nothing is ended there and
-    then: whoever comes by next does it.
-    """
-    if call.ended:
-        return
-    if _collecting == threading.get_ident():
-        _abandoned.put(call)
-    else:
-        call.stream_ends()
-
-
-def end_abandoned() -> None:
-    """End the calls whose streams were garbage collected."""
-    while not _abandoned.empty():
-        with suppress(Empty):  # another thread was faster
-            _abandoned.get_nowait().stream_ends()
-
-
-_NEXT_TRY_SECONDS = 5.0
-_next_collection = 0.0
-
-
-def _end_streams_that_nobody_reads() -> bool:
-    """Collect garbage, for streams in it hold money; whether there were any. Not again soon where there were none."""
-    global _next_collection  # noqa: PLW0603 - one process, one collector
-    if time.monotonic() < _next_collection or not any(call.streaming for call in tuple(_open)):
-        return False
-    gc.collect()
-    found = not _abandoned.empty()
-    if not found:
-        _next_collection = time.monotonic() + _NEXT_TRY_SECONDS
-    end_abandoned()
-    return found
-
-
-def end_all() -> None:
-    """End every call that is still open, as the process exits: streams that nobody read to their end or closed."""
-    for call in tuple(_open):
-        call.stream_ends()
-
-
-def _forked() -> None:
-    """The parent's calls are the parent's: a child that holds their streams neither settles nor exports them."""
-    global _abandoned  # noqa: PLW0603 - replaced once, in the child
-    _abandoned = SimpleQueue()
-    for call in _open:
-        call.disown()
-    _open.clear()
-
-
-after_fork_in_child(_forked)

@@ -9,7 +9,7 @@ from opentelemetry import context
 
 from otel_cost import semconv
 from otel_cost.instrumentation import attempts
-from otel_cost.instrumentation.call import close
+from otel_cost.instrumentation.open_calls import close
 from otel_cost.safety import guard, report
 from otel_cost.usage import reader_of, recognise
 

@@ -23,7 +23,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from otel_cost import attribution, bootstrap
 from otel_cost.budgets import STORE
 from otel_cost.instrumentation import http
-from otel_cost.instrumentation.call import end_abandoned
+from otel_cost.instrumentation.open_calls import end_abandoned
 from otel_cost_exporter.demo import stand_in
 
 if TYPE_CHECKING:

@@ -343,8 +343,8 @@ def test_streams_that_are_read_are_not_looked_for_in_the_garbage_each_time(
     provider: StandIn, spans: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     collected: list[int] = []
-    monkeypatch.setattr("otel_cost.instrumentation.call._next_collection", 0.0)
-    monkeypatch.setattr("otel_cost.instrumentation.call.gc.collect", lambda: collected.append(1))
+    monkeypatch.setattr("otel_cost.instrumentation.open_calls._next_collection", 0.0)
+    monkeypatch.setattr("otel_cost.instrumentation.open_calls.gc.collect", lambda: collected.append(1))
     with otel_cost.budget("run", "r1", limit_usd="0.002"), openai.OpenAI() as client:
         stream = client.chat.completions.create(model="gpt-4o", max_tokens=100, stream=True, **ASK)
         for _ in range(3):
@@ -382,7 +382,7 @@ def test_an_sdk_call_closed_from_another_context_gives_back_what_it_held(provide
 def test_streams_that_nobody_reads_any_more_do_not_hold_the_budget(
     provider: StandIn, spans: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("otel_cost.instrumentation.call._next_collection", 0.0)
+    monkeypatch.setattr("otel_cost.instrumentation.open_calls._next_collection", 0.0)
     with otel_cost.budget("run", "r1", limit_usd="0.01"), openai.OpenAI() as client:
         for _ in range(20):
             for _chunk in client.chat.completions.create(model="gpt-4o", max_tokens=100, stream=True, **ASK):

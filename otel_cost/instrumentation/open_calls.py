@@ -1,0 +1,91 @@
+"""The calls that have not ended yet, and who ends those whose streams nobody reads to their end."""
+
+from __future__ import annotations
+
+import gc
+import threading
+import time
+from contextlib import suppress
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING
+
+from otel_cost.safety import after_fork_in_child
+
+if TYPE_CHECKING:
+    from otel_cost.instrumentation.call import Call
+
+_open: set[Call] = set()
+_abandoned: SimpleQueue[Call] = SimpleQueue()
+_collecting: int | None = None
+
+
+def add(call: Call) -> None:
+    """`call` has begun."""
+    _open.add(call)
+
+
+def remove(call: Call) -> None:
+    """`call` has ended."""
+    _open.discard(call)
+
+
+def note_collection(phase: str, _: object) -> None:
+    """A callback for `gc.callbacks`: remember which thread is collecting garbage."""
+    global _collecting  # noqa: PLW0603 - one collector, one note
+    _collecting = threading.get_ident() if phase == "start" else None
+
+
+def close(call: Call) -> None:
+    """The stream of `call` is closed or gone.
+
+    Garbage collection can strike inside any lock of this thread, a span exporter's too, so nothing is ended there and
+    then: whoever comes by next does it.
+    """
+    if call.ended:
+        return
+    if _collecting == threading.get_ident():
+        _abandoned.put(call)
+    else:
+        call.stream_ends()
+
+
+def end_abandoned() -> None:
+    """End the calls whose streams were garbage collected."""
+    while not _abandoned.empty():
+        with suppress(Empty):  # another thread was faster
+            _abandoned.get_nowait().stream_ends()
+
+
+_NEXT_TRY_SECONDS = 5.0
+_next_collection = 0.0
+
+
+def end_streams_that_nobody_reads() -> bool:
+    """Collect garbage, for streams in it hold money; whether there were any. Not again soon where there were none."""
+    global _next_collection  # noqa: PLW0603 - one process, one collector
+    if time.monotonic() < _next_collection or not any(call.streaming for call in tuple(_open)):
+        return False
+    gc.collect()
+    found = not _abandoned.empty()
+    if not found:
+        _next_collection = time.monotonic() + _NEXT_TRY_SECONDS
+    end_abandoned()
+    return found
+
+
+def end_all() -> None:
+    """End every call that is still open, as the process exits: streams that nobody read to their end or closed."""
+    for call in tuple(_open):
+        call.stream_ends()
+
+
+def _forked() -> None:
+    """The parent's calls are the parent's: a child that holds their streams neither settles nor exports them."""
+    global _abandoned  # noqa: PLW0603 - replaced once, in the child
+    _abandoned = SimpleQueue()
+    for call in _open:
+        call.disown()
+    _open.clear()
+
+
+after_fork_in_child(_forked)
