@@ -148,7 +148,8 @@ class _Statement:
         self._model = _text(document.get("model")) or self._model
         self._id = _text(document.get("id")) or self._id
         self._tier = _text(document.get("service_tier")) or _text(self._usage.get("service_tier")) or self._tier
-        self._tools = _tools(document.get("output")) or self._tools
+        if "output" in document:
+            self._tools = _tools(document["output"])
         return self
 
     def reading(self, *, complete: bool, output_events: int = 0) -> Reading:
