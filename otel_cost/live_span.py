@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from contextlib import suppress
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Protocol
 from weakref import WeakValueDictionary
 
@@ -38,6 +39,10 @@ _USAGE_ATTRIBUTES = {
     "cache_write_tokens": semconv.GEN_AI_USAGE_CACHE_WRITE_TOKENS,
     "reasoning_tokens": semconv.GEN_AI_USAGE_REASONING_TOKENS,
 }
+
+
+sdk_call: ContextVar[Any] = ContextVar("otel_cost.sdk-call", default=None)
+"""The call of a wrapped SDK that is being made here, if one is: whether it may leave is decided where it leaves."""
 
 
 class Metered(Protocol):

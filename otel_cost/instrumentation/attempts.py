@@ -7,13 +7,13 @@ refusal travels through it as a `BaseException`, which no retry loop catches, an
 from __future__ import annotations
 
 from contextlib import suppress
-from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 import wrapt
 
 from otel_cost.errors import BudgetExceededError
 from otel_cost.instrumentation.call import Call
+from otel_cost.live_span import sdk_call
 from otel_cost.safety import guard
 
 if TYPE_CHECKING:
@@ -39,28 +39,19 @@ class Attempts:
 
     def __init__(self) -> None:
         self.call: Call | None = None
-        self._error: BaseException | None = None
-        self._status: int | None = None
 
     def __enter__(self) -> None:
-        self._token = _current.set(self)
+        self._token = sdk_call.set(self)
 
     def __exit__(self, _: type[BaseException] | None, error: BaseException | None, __: TracebackType | None) -> None:
         call = self.call
         if call is not None and not call.streaming:
             with guard("ending a call"):
-                call.fails(self._error or error, self._status)
+                call.fails(error)
         with suppress(ValueError):  # closed in another context than it began in, whose values go with it
-            _current.reset(self._token)
+            sdk_call.reset(self._token)
         if isinstance(error, Refused):
             raise error.error from None
-
-    def failed(self, error: BaseException | None, status: int | None) -> None:
-        """An attempt brought no answer; the SDK may try again."""
-        self._error, self._status = error, status
-
-
-_current: ContextVar[Attempts | None] = ContextVar("otel_cost.attempts", default=None)
 
 
 def begin(request: Request) -> tuple[Call, Attempts | None]:
@@ -69,7 +60,7 @@ def begin(request: Request) -> tuple[Call, Attempts | None]:
     Raises:
         BudgetExceededError: it may not leave. Inside an SDK call, `Refused` with it.
     """
-    attempts = _current.get()
+    attempts: Attempts | None = sdk_call.get()
     if attempts is None:
         return Call.begin(request), None
     if attempts.call is not None and attempts.call.in_flight:  # another call, made by a hook or transport of this one

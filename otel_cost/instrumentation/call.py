@@ -66,6 +66,7 @@ class Call:
         self._reader: Any = None
         self._attempts = 0
         self._unsure = False
+        self._failure: tuple[BaseException | None, int | None] | None = None
         self._attributes: dict[str, Any] = {}
         # Reentrant: a stream that is garbage collected ends its call, and collection can happen under the lock.
         self._lock = threading.RLock()
@@ -104,7 +105,7 @@ class Call:
     def sends(self) -> Context:
         """A request leaves: in this context, where the call's span is current and our baggage does not leave."""
         self._attempts += 1
-        self.in_flight = True
+        self.in_flight, self._failure = True, None
         return trace.set_span_in_context(self._span, attribution.without_ours(context.get_current()))
 
     def answered(self, reader: Any) -> None:
@@ -139,6 +140,8 @@ class Call:
         Its own figures may follow another convention than ours, so ours are put on it last. Where the response is
         still passing by, the call goes on with a span of its own: what it costs is not known yet.
         """
+        if self._failure is not None:  # the SDK that made the span has given up
+            self.fails()
         if not self.ended and (self._reader is None or not self._reader.is_complete()):
             parent = trace.set_span_in_context(self._span, context.Context())
             self._span, self._owns_span = _start_span(self._request, self._dimensions, parent, self._started), True
@@ -148,16 +151,19 @@ class Call:
             self._end_with(self._reading())
         self._span.set_attributes(self._attributes)
 
-    def attempt_failed(self, error: BaseException | None) -> None:
-        """A request broke off with `error`, or was answered with an error status; the SDK may try again."""
+    def attempt_failed(self, error: BaseException | None, status: int | None) -> None:
+        """A request broke off with `error`, or was answered with an error `status`; the SDK may try again."""
+        self._failure = error, status
         self._unsure = self._unsure or (error is not None and type(error).__name__ not in _NOT_SENT)
 
     def disown(self) -> None:
         """In a forked child: the call is the parent's to end."""
         self._lock, self.ended = threading.RLock(), True
 
-    def fails(self, error: BaseException | None = None, status: int | None = None) -> None:
-        """No attempt brought an answer. The last one broke off with `error` or was answered with an error `status`."""
+    def fails(self, error: BaseException | None = None) -> None:
+        """No attempt brought an answer. What the last one failed of says why, else `error`. Nothing, where it ended."""
+        last, status = self._failure or (None, None)
+        error = last or error
         name = str(status) if status is not None else type(error).__name__
         if status is not None or name in _NOT_SENT:
             self._end("error", None, Cost.nothing(), error=name)

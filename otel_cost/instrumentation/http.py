@@ -118,11 +118,9 @@ class _Exchange:
 
     def _failed(self, *, error: BaseException | None = None, status: int | None = None) -> None:
         with guard("noting a failed attempt"):
-            self._call.attempt_failed(error)
-            if self._around is not None:
-                self._around.failed(error, status)  # the SDK may try again; its call ends when it gives up
-            else:
-                self._call.fails(error, status)
+            self._call.attempt_failed(error, status)
+            if self._around is None:  # else the SDK may try again, and the call ends when it gives up
+                self._call.fails()
 
 
 def _strip_baggage(headers: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import threading
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from decimal import Decimal
@@ -20,7 +21,7 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from otel_cost import attribution, bootstrap
+from otel_cost import attribution, bootstrap, safety
 from otel_cost.budgets import STORE
 from otel_cost.instrumentation import http
 from otel_cost.instrumentation.open_calls import end_abandoned
@@ -129,3 +130,13 @@ def provider(_provider: StandIn, monkeypatch: pytest.MonkeyPatch) -> StandIn:
         monkeypatch.setenv(name, value)
     _provider.requests.clear()
     return _provider
+
+
+@pytest.fixture
+def nothing_of_ours_fails() -> Iterator[None]:
+    """Hold that nothing was suppressed at our boundary, whatever the test did."""
+    before = safety.failures()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The model .* is deprecated", DeprecationWarning)
+        yield
+    assert safety.failures() == before

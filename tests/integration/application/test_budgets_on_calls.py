@@ -2,8 +2,6 @@
 
 import asyncio
 import threading
-import warnings
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from typing import Any
@@ -18,20 +16,14 @@ from opentelemetry.baggage.propagation import W3CBaggagePropagator
 from opentelemetry.trace import StatusCode
 
 import otel_cost
-from otel_cost import BudgetExceededError, safety
+from otel_cost import BudgetExceededError
 from otel_cost.budgets import STORE
 from otel_cost_exporter.demo.stand_in import StandIn
 
 ASK: dict[str, Any] = {"messages": [{"role": "user", "content": "[stand-in input=10,output=100]"}]}
 
 
-@pytest.fixture(autouse=True)
-def _nothing_of_ours_fails() -> Iterator[None]:
-    before = safety.failures()
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "The model .* is deprecated", DeprecationWarning)
-        yield
-    assert safety.failures() == before
+pytestmark = pytest.mark.usefixtures("nothing_of_ours_fails")
 
 
 def openai_chat(**more: Any) -> None:
@@ -390,3 +382,11 @@ def test_streams_that_nobody_reads_any_more_do_not_hold_the_budget(
     assert len(provider.requests) == 20
     assert STORE.spent("run", "r1").spent_usd < Decimal("0.01")
     assert {call["otel_cost.call.outcome"] for call in spans.calls} == {"cut"}
+
+
+@pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)
+def test_a_budget_of_nothing_refuses_each_call_once(way: Any, provider: StandIn, spans: Any) -> None:
+    with otel_cost.budget("run", "r1", limit_usd=0), pytest.raises(BudgetExceededError):
+        go(way)
+    assert provider.requests == []
+    assert [call["otel_cost.call.outcome"] for call in spans.calls] == ["refused"]

@@ -8,7 +8,6 @@ import asyncio
 import gc
 import os
 import threading
-import warnings
 from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
@@ -35,13 +34,7 @@ def ask(text: str = USED, **more: Any) -> dict[str, Any]:
     return {"messages": [{"role": "user", "content": text}], **more}
 
 
-@pytest.fixture(autouse=True)
-def _nothing_of_ours_fails() -> Iterator[None]:
-    before = safety.failures()
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "The model .* is deprecated", DeprecationWarning)
-        yield
-    assert safety.failures() == before
+pytestmark = pytest.mark.usefixtures("nothing_of_ours_fails")
 
 
 def used(call: dict[str, Any]) -> tuple[int, int, int]:
@@ -419,6 +412,19 @@ def test_a_call_that_fails_in_the_end_is_one_failed_call(provider: StandIn, span
     assert call.attributes["otel_cost.call.outcome"] == "error"
     assert (call.attributes["otel_cost.cost.status"], call.attributes["otel_cost.cost.amount"]) == ("known", "0.000000")
     assert "gen_ai.usage.input_tokens" not in call.attributes
+
+
+@pytest.mark.parametrize(("text", "error"), [(failing(500, 9), "500"), ("[stand-in delay=5]", "ReadTimeout")])
+def test_a_failed_call_of_an_sdk_that_makes_its_own_span_stands_on_that(
+    text: str, error: str, provider: StandIn, spans: Any
+) -> None:
+    with anthropic.Anthropic(max_retries=1, timeout=0.5) as client, pytest.raises(anthropic.APIError):
+        client.messages.create(model="claude-sonnet-4-5", max_tokens=300, **ask(text))
+    assert len(provider.requests) == 2
+    (span,) = [span for span in spans.all if span.name != "POST"]
+    assert span.name == "anthropic.messages.create"
+    assert (span.attributes["otel_cost.call.outcome"], span.attributes["otel_cost.call.attempts"]) == ("error", 2)
+    assert spans.call["otel_cost.cost.status"] == ("known" if error == "500" else "unknown")
 
 
 @pytest.mark.parametrize("module", [httpx, httpx2])
