@@ -265,8 +265,27 @@ def test_a_taken_port_is_an_error(provider: stand_in.StandIn) -> None:
         pass
 
 
-def test_a_start_that_takes_too_long_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stand_in, "_STARTUP_SECONDS", -1)
+class NeverReady:
+    """A server that runs until it is told to stop, and never says that it has started."""
+
+    started = should_exit = False
+
+    def run(self, _: object) -> None:
+        while not self.should_exit:
+            time.sleep(0.001)
+
+
+class DiesAtOnce(NeverReady):
+    """A server whose thread ends before it has started."""
+
+    def run(self, _: object) -> None:
+        pass
+
+
+@pytest.mark.parametrize("server", [NeverReady, DiesAtOnce])
+def test_a_server_that_does_not_start_is_an_error(monkeypatch: pytest.MonkeyPatch, server: type[NeverReady]) -> None:
+    monkeypatch.setattr(stand_in, "_server", lambda _: server())
+    monkeypatch.setattr(stand_in, "_STARTUP_SECONDS", 0.05)
     with pytest.raises(RuntimeError, match="did not start"), stand_in.running():
         pass
 
