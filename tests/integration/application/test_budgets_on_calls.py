@@ -359,7 +359,8 @@ def test_an_sdk_call_closed_from_another_context_gives_back_what_it_held(provide
     async def main() -> None:
         coroutine = call()
         task = asyncio.create_task(coroutine)
-        await asyncio.sleep(0.3)
+        while not provider.requests:  # noqa: ASYNC110 - another thread fills it
+            await asyncio.sleep(0.01)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task

@@ -333,15 +333,17 @@ def test_a_chat_stream_that_states_no_usage_is_estimated(provider: StandIn, span
 
 
 def test_a_cancelled_stream_is_one_call(provider: StandIn, spans: Any) -> None:
+    under_way = asyncio.Event()
+
     async def read() -> None:
         async with openai.AsyncOpenAI() as client:
             text = LONG + "[stand-in delay=0.05]"
             async for _ in await client.chat.completions.create(model="gpt-4o", stream=True, **ask(text)):
-                pass
+                under_way.set()
 
     async def cancel() -> None:
         task = asyncio.create_task(read())
-        await asyncio.sleep(0.3)
+        await under_way.wait()
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
@@ -356,8 +358,12 @@ def test_a_cancelled_call_is_one_call_of_unknown_cost(provider: StandIn, spans: 
     async def cancel() -> None:
         async with openai.AsyncOpenAI() as client:
             call = client.chat.completions.create(model="gpt-4o", **ask("[stand-in delay=5]"))
-            with pytest.raises(TimeoutError):
-                await asyncio.wait_for(call, 0.2)
+            task = asyncio.create_task(call)
+            while not provider.requests:  # noqa: ASYNC110 - another thread fills it
+                await asyncio.sleep(0.01)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
 
     asyncio.run(cancel())
     assert provider.requests

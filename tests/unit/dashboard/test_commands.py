@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 def start(bin_folder: Path, tmp_path: Path) -> Iterator[Start]:
     """Start `otel-cost dashboard`, with a browser that notes which address it was given."""
     browser = tmp_path / "browser"
-    browser.write_text(f'#!/bin/sh\necho "$1" > {tmp_path}/opened\n')
+    browser.write_text(f'#!/bin/sh\necho "$1" > {tmp_path}/opening\nmv {tmp_path}/opening {tmp_path}/opened\n')
     browser.chmod(browser.stat().st_mode | stat.S_IXUSR)
     started: list[subprocess.Popen[str]] = []
 
