@@ -5,7 +5,6 @@ The hook is not guarded by OpenTelemetry: if it raised, every instrumentation wo
 
 from __future__ import annotations
 
-import atexit
 import gc
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -15,11 +14,11 @@ import wrapt
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 
-from otel_cost import attribution, pricing, semconv
+from otel_cost import attribution, endings, pricing, semconv
 from otel_cost.budgets import enforce
 from otel_cost.instrumentation.attempts import SDK_MODULES, wrap_sdk
 from otel_cost.instrumentation.http import HTTP_MODULES, wrap_http
-from otel_cost.instrumentation.open_calls import end_all, note_collection
+from otel_cost.instrumentation.open_calls import note_collection
 from otel_cost.instrumentation.threads import wrap_threads
 from otel_cost.safety import guard
 from otel_cost.sdk_default import configure_where_nobody_did
@@ -53,7 +52,8 @@ def start() -> None:
     with guard("reading the process's baggage"):
         if any(key.startswith(semconv.BUDGET_PREFIX) for key in attribution.process_members()):
             pricing.load_in_background()  # the first call is going to be held against a budget, so it needs prices
-    atexit.register(end_all)
+    with guard("watching for the end of the process"):
+        endings.watch()
     gc.callbacks.append(note_collection)
 
 
@@ -62,6 +62,7 @@ def attach(provider: TracerProvider) -> None:
     if provider not in _attached:
         _attached.add(provider)
         provider.add_span_processor(CostSpanProcessor())
+        endings.watch_provider(provider)
 
 
 def _provider_made(
@@ -70,9 +71,6 @@ def _provider_made(
     wrapped(*args, **kwargs)
     with guard("attaching to a tracer provider"):
         attach(provider)
-        # After the provider's own, so that it runs before: the spans that it ends are still exported.
-        atexit.unregister(end_all)
-        atexit.register(end_all)
 
 
 def _wrap(wrap: Callable[[Any], None], module: Any) -> None:

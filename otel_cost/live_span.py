@@ -40,9 +40,14 @@ _USAGE_ATTRIBUTES = {
     "reasoning_tokens": semconv.GEN_AI_USAGE_REASONING_TOKENS,
 }
 
-
 sdk_call: ContextVar[Any] = ContextVar("otel_cost.sdk-call", default=None)
-"""The call of a wrapped SDK that is being made here, if one is: whether it may leave is decided where it leaves."""
+"""The call of a wrapped SDK that is being made here, or that this task was started in."""
+
+
+def in_sdk_call() -> bool:
+    """Whether a wrapped SDK is making a call here. Then whether it may leave is decided where it leaves."""
+    found = sdk_call.get()
+    return found is not None and not found.closed
 
 
 class Metered(Protocol):

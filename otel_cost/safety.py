@@ -59,6 +59,12 @@ def after_fork_in_child(renew: Callable[[], None]) -> None:
         os.register_at_fork(after_in_child=renew)
 
 
+def no_fork_while_held(lock: threading.Lock) -> None:
+    """Have every fork wait until `lock` is free, so that no child begins with what it guards half done."""
+    if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows has no fork
+        os.register_at_fork(before=lock.acquire, after_in_parent=lock.release, after_in_child=lock.release)
+
+
 def _forked() -> None:
     global _lock  # noqa: PLW0603 - replaced once, in the child
     _lock = threading.Lock()

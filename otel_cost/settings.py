@@ -25,8 +25,8 @@ class Endpoint:
     """A base URL that the user says speaks to an LLM provider.
 
     Attributes:
-        base_url: scheme, host, port and path prefix, without a trailing slash.
-        provider: the provider whose prices hold there, such as ``openai``.
+        base_url: scheme, host, port and path prefix as `normal_url` writes them, without a trailing slash.
+        provider: the provider whose prices hold there, such as ``openai``, in lower case.
         format: the wire format spoken there; None where the path tells.
     """
 
@@ -50,24 +50,46 @@ def _path(text: str) -> Path:
     return Path(text).expanduser()
 
 
+def normal_url(url: str) -> str:
+    """`url` with scheme and host in lower case, without user, password and the port that its scheme has anyway.
+
+    Raises:
+        ValueError: its port is no number from 0 to 65535.
+    """
+    parts = urlsplit(url)
+    host = (parts.hostname or "").join("[]") if ":" in (parts.hostname or "") else parts.hostname or ""
+    port = "" if parts.port in (None, _PORTS.get(parts.scheme)) else f":{parts.port}"
+    return parts._replace(netloc=f"{host}{port}").geturl()
+
+
 def _url(text: str) -> str:
-    parts = urlsplit(text)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
+    try:
+        url = normal_url(text)
+    except ValueError:
+        url = ""
+    parts = urlsplit(url)
+    if parts.scheme not in _PORTS or not parts.hostname or re.search(r"[\s;]", url):
         raise ValueError("it must be a URL like http://127.0.0.1:4318")
-    return text.rstrip("/")
+    return url.rstrip("/")
 
 
 @lru_cache(maxsize=8)  # read with every request
 def _endpoints(text: str) -> tuple[Endpoint, ...]:
-    return tuple(_endpoint(item.strip()) for item in text.split(",") if item.strip())
+    """The endpoints that can be read. One that cannot is said, and takes no other with it."""
+    return tuple(endpoint for item in text.split(",") if item.strip() and (endpoint := _endpoint(item.strip())))
 
 
-def _endpoint(item: str) -> Endpoint:
+def _endpoint(item: str) -> Endpoint | None:
     base_url, equals, target = item.rpartition("=")
     provider, _, wire_format = target.strip().partition("/")
-    if not equals or not _PROVIDER.fullmatch(provider) or re.search(r"[\s;]", base_url.strip()):
-        raise ValueError(f"{item!r} must be BASE_URL=provider or BASE_URL=provider/format")
-    return Endpoint(_url(base_url.strip()), provider, wire_format or None)
+    reason = "write BASE_URL=provider or BASE_URL=provider/format"
+    if equals and _PROVIDER.fullmatch(provider):
+        try:
+            return Endpoint(_url(base_url.strip()), provider.lower(), wire_format or None)
+        except ValueError as error:
+            reason = str(error)
+    _logger.warning("%s: %r is passed over: %s", ENDPOINTS.name, item, reason)
+    return None
 
 
 def data_folder() -> Path:
@@ -106,6 +128,7 @@ URL: Final = Variable(
     "Where the dashboard and the commands look for the ledger service.",
 )
 
+_PORTS: Final = {"http": 80, "https": 443}
 _PROVIDER: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _said: set[tuple[str, str]] = set()
 

@@ -10,7 +10,7 @@ from opentelemetry.trace import StatusCode
 from otel_cost import attribution, semconv
 from otel_cost.budgets import STORE, budgets_in
 from otel_cost.errors import BudgetExceededError
-from otel_cost.live_span import OWN_SCOPE, LiveSpan, budget_attributes, is_inference, refused_attributes, sdk_call
+from otel_cost.live_span import OWN_SCOPE, LiveSpan, budget_attributes, in_sdk_call, is_inference, refused_attributes
 from otel_cost.safety import guard
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class CostSpanProcessor(SpanProcessor):
             for dimension, id_ in attribution.dimensions(members).items():
                 span.set_attribute(semconv.dimension_key(dimension), id_)
             LiveSpan(span, parent_context)
-            if members and sdk_call.get() is None and is_inference(span.attributes or {}):
+            if members and not in_sdk_call() and is_inference(span.attributes or {}):
                 _check(span, members, parent_context)
 
 

@@ -6,18 +6,18 @@ refusal travels through it as a `BaseException`, which no retry loop catches, an
 
 from __future__ import annotations
 
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import wrapt
 
 from otel_cost.errors import BudgetExceededError
 from otel_cost.instrumentation.call import Call
-from otel_cost.live_span import sdk_call
+from otel_cost.live_span import in_sdk_call, sdk_call
 from otel_cost.safety import guard
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterator
     from types import TracebackType
 
     from otel_cost.usage import Request
@@ -35,15 +35,22 @@ class Refused(BaseException):
 
 
 class Attempts:
-    """The HTTP requests of one SDK call."""
+    """The HTTP requests of one SDK call.
+
+    Attributes:
+        call: the call that they are attempts of; None before the first.
+        closed: whether the SDK has left. A task that was started inside may still have it in its context.
+    """
 
     def __init__(self) -> None:
         self.call: Call | None = None
+        self.closed = False
 
     def __enter__(self) -> None:
         self._token = sdk_call.set(self)
 
     def __exit__(self, _: type[BaseException] | None, error: BaseException | None, __: TracebackType | None) -> None:
+        self.closed = True
         call = self.call
         if call is not None and not call.streaming:
             with guard("ending a call"):
@@ -60,19 +67,29 @@ def begin(request: Request) -> tuple[Call, Attempts | None]:
     Raises:
         BudgetExceededError: it may not leave. Inside an SDK call, `Refused` with it.
     """
-    attempts: Attempts | None = sdk_call.get()
-    if attempts is None:
+    if not in_sdk_call():
         return Call.begin(request), None
+    attempts: Attempts = sdk_call.get()
     if attempts.call is not None and attempts.call.in_flight:  # another call, made by a hook or transport of this one
         return _begin_inside(request), None
     if attempts.call is None or attempts.call.ended or attempts.call.streaming:
         attempts.call = _begin_inside(request)
+    else:
+        with _refusing():
+            attempts.call.retries()
     return attempts.call, attempts
 
 
 def _begin_inside(request: Request) -> Call:
-    try:
+    with _refusing():
         return Call.begin(request)
+
+
+@contextmanager
+def _refusing() -> Iterator[None]:
+    """Turn a refusal inside the block into one that no retry loop catches."""
+    try:
+        yield
     except BudgetExceededError as error:
         raise Refused(error) from None
 

@@ -38,6 +38,7 @@ _NOT_SENT = frozenset(
 )
 """Errors after which the provider has seen nothing of the request: of httpx and httpx2, and of a call that a hook or a
 transport wanted to make first."""
+_UNANSWERED = Cost.unknown("no answer came; the provider may charge for it")
 _BROKEN_OFF = (asyncio.CancelledError, GeneratorExit, KeyboardInterrupt, SystemExit)
 
 
@@ -65,6 +66,7 @@ class Call:
         self._hold: Hold | None = None
         self._reader: Any = None
         self._attempts = 0
+        self._broke_off = False
         self._unsure = False
         self._failure: tuple[BaseException | None, int | None] | None = None
         self._attributes: dict[str, Any] = {}
@@ -99,8 +101,25 @@ class Call:
                     raise
                 self._hold = STORE.reserve(self._budgets, ask)
         except BudgetExceededError as error:
-            self._end("refused", None, Cost.nothing(), error=type(error).__name__)
+            name = type(error).__name__
+            if self._attempts:
+                self._end("error", None, _UNANSWERED, error=name)
+            else:
+                self._end("refused", None, Cost.nothing(), error=name)
             raise
+
+    def retries(self) -> None:
+        """Another attempt is about to leave.
+
+        The one before may be charged for where it broke off, so what was held for it is spent, and held anew.
+
+        Raises:
+            BudgetExceededError: it does not fit any more.
+        """
+        if self._hold is not None and self._broke_off:
+            hold, self._hold = self._hold, None
+            STORE.settle(hold, Spend(hold.ask.usd, hold.ask.tokens))
+            self._reserve()
 
     def sends(self) -> Context:
         """A request leaves: in this context, where the call's span is current and our baggage does not leave."""
@@ -154,7 +173,8 @@ class Call:
     def attempt_failed(self, error: BaseException | None, status: int | None) -> None:
         """A request broke off with `error`, or was answered with an error `status`; the SDK may try again."""
         self._failure = error, status
-        self._unsure = self._unsure or (error is not None and type(error).__name__ not in _NOT_SENT)
+        self._broke_off = error is not None and type(error).__name__ not in _NOT_SENT
+        self._unsure = self._unsure or self._broke_off
 
     def disown(self) -> None:
         """In a forked child: the call is the parent's to end."""
@@ -170,7 +190,7 @@ class Call:
         elif isinstance(error, _BROKEN_OFF):
             self._end("cut", None, Cost.unknown("broken off before an answer came; the provider may charge for it"))
         else:
-            self._end("error", None, Cost.unknown("no answer came; the provider may charge for it"), error=name)
+            self._end("error", None, _UNANSWERED, error=name)
 
     def _reading(self) -> Reading:
         return self._reader.reading() if self._reader is not None else Reading()
@@ -201,6 +221,8 @@ class Call:
         return replace(reading, usage=replace(stated, output_tokens=max(stated.output_tokens, reading.output_events)))
 
     def _cost(self, reading: Reading) -> Cost:
+        if reading.unreadable:
+            return Cost.unknown(f"the response states what is no count: {', '.join(reading.unreadable)}")
         if reading.usage is None:
             return Cost.unknown("the response stated no usage")
         if not self._request.known_provider:

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 import wrapt
 from opentelemetry import context
 
-from otel_cost import semconv
+from otel_cost import attribution, semconv
 from otel_cost.instrumentation import attempts
 from otel_cost.instrumentation.open_calls import close
+from otel_cost.live_span import in_sdk_call
 from otel_cost.safety import guard, report
-from otel_cost.usage import reader_of, recognise
+from otel_cost.usage import is_providers, reader_of, recognise
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -56,8 +57,8 @@ def wrap_http(module: Any) -> None:
     wrapt.wrap_function_wrapper(module, "AsyncClient.send", send_async)
 
 
-def _exchange(args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Exchange | None:
-    """The exchange that a client is about to make, where it is one with a model.
+def _exchange(args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Exchange | _Aside | None:
+    """The exchange that a client is about to make, where it is one with a model or its provider.
 
     Raises:
         BudgetExceededError: it may not be made.
@@ -66,7 +67,7 @@ def _exchange(args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Exchange | None
         request = args[0] if args else kwargs["request"]
         asked = _asked(request)
         if asked is None:
-            return None
+            return _Aside(request) if in_sdk_call() or is_providers(str(request.url)) else None
         call, around = attempts.begin(asked)
         return _Exchange(request, asked, call, around)
     return None
@@ -80,6 +81,25 @@ def _asked(request: Any) -> Request | None:
     except Exception:  # noqa: BLE001 - httpx and httpx2 each have an error of their own for a body that is a stream
         body = b""
     return recognise(request.method, str(request.url), body)
+
+
+class _Aside:
+    """Another request to a provider, such as for its list of models: who pays is none of the provider's business."""
+
+    def __init__(self, request: Any) -> None:
+        self._request = request
+
+    def __enter__(self) -> None:
+        with guard("stripping baggage"):
+            _strip_baggage(self._request.headers)
+        self._token = context.attach(attribution.without_ours(context.get_current()))
+
+    def __exit__(self, *_: object) -> None:
+        context.detach(self._token)
+
+    def answered(self, response: Any, _: type) -> Any:
+        """`response`, as it is."""
+        return response
 
 
 class _Exchange:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from otel_cost import money
 from otel_cost.pricing.cost import Cost
 from otel_cost.pricing.plan import compile_plan, plan_holds_all_day
-from otel_cost.safety import after_fork_in_child
+from otel_cost.safety import after_fork_in_child, no_fork_while_held
 
 if TYPE_CHECKING:
     from otel_cost.pricing.plan import Plan
@@ -38,20 +38,21 @@ def load_in_background() -> None:
 
 
 def _snapshot() -> Any:
-    with _lock:  # the loader and the first caller that cannot wait for it load it once
+    with _lock:  # the loader, or the first caller that cannot wait for it
         from genai_prices import data_snapshot  # noqa: PLC0415 - takes most of a second, so it waits for the first call
 
         snapshot = data_snapshot.get_snapshot()
-    _loaded.set()
+        _loaded.set()
     return snapshot
 
 
 def _forked() -> None:
-    """A child must not wait for a lock that a thread of its parent held."""
-    global _lock, _begun
-    _lock, _begun = threading.Lock(), threading.Event()
+    global _begun  # noqa: PLW0603 - replaced once, in the child, where no thread loads anything
+    _begun = threading.Event()
 
 
+# A child of a half-done import could never finish it: its parts are locked for a thread that is not there.
+no_fork_while_held(_lock)
 after_fork_in_child(_forked)
 
 

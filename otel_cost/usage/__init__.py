@@ -3,6 +3,6 @@
 from otel_cost.usage.formats import FORMATS, WireFormat
 from otel_cost.usage.model import Usage
 from otel_cost.usage.reading import Reading, reader_of
-from otel_cost.usage.request import Request, recognise
+from otel_cost.usage.request import Request, is_providers, recognise
 
-__all__ = ["FORMATS", "Reading", "Request", "Usage", "WireFormat", "reader_of", "recognise"]
+__all__ = ["FORMATS", "Reading", "Request", "Usage", "WireFormat", "is_providers", "reader_of", "recognise"]

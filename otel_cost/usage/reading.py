@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +32,7 @@ class Reading:
         complete: whether the response reached its own end, so that `usage` is final.
         output_events: for a stream, how many events carried a piece of the answer; a floor for output tokens.
         unmetered: what the response says was used beyond the meters, and is charged apart or at another price.
+        unreadable: what should be a count of a meter and is none; `usage` is None then.
     """
 
     usage: Usage | None = None
@@ -41,6 +42,7 @@ class Reading:
     complete: bool = False
     output_events: int = 0
     unmetered: tuple[str, ...] = ()
+    unreadable: tuple[str, ...] = ()
 
 
 class JsonReader:
@@ -153,15 +155,35 @@ class _Statement:
         return self
 
     def reading(self, *, complete: bool, output_events: int = 0) -> Reading:
-        if not self._usage:
-            return Reading(None, self._model, self._id, self._tier, complete, output_events, self._tools)
+        found = Reading(None, self._model, self._id, self._tier, complete, output_events, self._tools)
+        counts = {path: _dig(self._usage, path) for path in _paths(self._format.name)}
+        if unreadable := tuple(f"{'.'.join(path)}={n!r}"[:100] for path, n in counts.items() if not _is_count(n)):
+            return replace(found, unreadable=unreadable)
+        if all(count is None for count in counts.values()):
+            return found
         unmetered = (*_unmetered(self._format, self._usage), *self._tools)
-        usage = _usage(self._format.meters, self._usage)
-        return Reading(usage, self._model, self._id, self._tier, complete, output_events, unmetered)
+        return replace(found, usage=_usage(self._format.meters, counts), unmetered=unmetered)
 
 
-def _usage(meters: Mapping[str, tuple[Path, ...]], stated: dict[str, Any]) -> Usage:
-    return Usage(**{name: sum(_count(_dig(stated, path)) for path in paths) for name, paths in meters.items()})
+def _usage(meters: Mapping[str, tuple[Path, ...]], counts: dict[Path, Any]) -> Usage:
+    return Usage(**{name: int(sum(counts[path] or 0 for path in paths)) for name, paths in meters.items()})
+
+
+@lru_cache(maxsize=64)
+def _paths(wire_format: str) -> tuple[Path, ...]:
+    """Every path that is a meter of the format, once."""
+    return tuple(dict.fromkeys(path for paths in FORMATS[wire_format].meters.values() for path in paths))
+
+
+_MOST_TOKENS = 10**12
+
+
+def _is_count(value: object) -> bool:
+    """Whether `value` can be a count of a meter: a whole number, however JSON writes it, or nothing at all."""
+    if value is None:
+        return True
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return is_number and 0 <= value <= _MOST_TOKENS and value == int(value)  # type: ignore[operator, call-overload] # a number
 
 
 _CALLED_BY_THE_APP = frozenset(
@@ -209,10 +231,6 @@ def _dig(document: Any, path: Path) -> Any:
     for name in path:
         document = document.get(name) if isinstance(document, dict) else None
     return document
-
-
-def _count(value: object) -> int:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
 
 
 def _text(value: object) -> str | None:

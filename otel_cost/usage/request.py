@@ -18,8 +18,12 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger(__name__)
 _SHORTEST_MEDIA = 1000
-_MEDIA = re.compile(rb'"(?:data:[^"]{1000,}|[A-Za-z0-9+/_-]{1000,}=*)"')
-"""JSON strings that are an encoded image, recording or document: a data URL, or long and without a space."""
+_MEDIA = re.compile(
+    rb'"(?:data:(?:image|audio|video|application)/[^"]{1000,}'
+    rb'|(?:iVBORw0KGgo|/9j/|R0lGOD|UklGR|JVBERi0|SUQz|//[uv]|T2dnUw|ZkxhQ|GkXfo)[A-Za-z0-9+/_-]{1000,}=*)"'
+)
+"""JSON strings that are an encoded image, recording or document: a data URL, or long, in base64, and beginning as PNG,
+JPEG, GIF, WebP and WAV, PDF, MP3, Ogg, FLAC and WebM files do. Other long words are text, and cost what text does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +98,17 @@ def recognise(method: str, url: str, body: bytes) -> Request | None:
     )
 
 
+def is_providers(url: str) -> bool:
+    """Whether `url` is at a provider's that is known, or that `OTEL_COST_ENDPOINTS` names."""
+    plain = settings.normal_url(url)
+    return (urlsplit(plain).hostname or "") in PROVIDERS or any(
+        f"{plain}/".startswith(f"{endpoint.base_url}/") for endpoint in settings.get(settings.ENDPOINTS)
+    )
+
+
 @lru_cache(maxsize=1024)
 def _target(url: str, endpoints: tuple[settings.Endpoint, ...]) -> _Target | None:
+    url = settings.normal_url(url)
     parts = urlsplit(url)
     host = parts.hostname or ""
     for endpoint in endpoints:

@@ -105,15 +105,6 @@ def test_a_part_is_taken_out_of_the_nearest_meter_that_has_a_price() -> None:
     assert pricing.price(provider="openai", model="gpt-4o", usage=usage, at=AT).amount == Decimal("0.0025")
 
 
-def test_in_a_forked_child_prices_can_be_loaded_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("_lock", "_begun"):
-        monkeypatch.setattr(prices, name, getattr(prices, name))
-    lock = prices._lock
-    with lock:
-        prices._forked()
-        assert pricing.price(provider="openai", model="gpt-4.1", usage=Usage(1_000_000), at=AT).amount == Decimal(2)
-
-
 def test_memory_for_plans_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(prices, "_MOST_PLANS", 2)
     monkeypatch.setattr(prices, "_plans", {})
@@ -144,18 +135,24 @@ assert pricing.are_loaded()
     subprocess.run([sys.executable, "-c", program], check=True)
 
 
-def test_a_forked_child_does_not_wait_for_its_parents_loader() -> None:
-    program = """
-import os
+@pytest.mark.parametrize("seconds", [0, 0.02, 0.05, 0.1, 0.2, 0.4])
+def test_a_child_that_is_forked_while_prices_load_has_them_all_the_same(seconds: float) -> None:
+    program = f"""
+import os, signal, threading, time
 from otel_cost import pricing
-from otel_cost.pricing import prices
 from otel_cost.usage import Usage
-prices._lock.acquire()
+pricing.load_in_background()
+time.sleep({seconds})
 child = os.fork()
 if child == 0:
+    signal.alarm(50)
+    pricing.load_in_background()
+    for thread in threading.enumerate():
+        if thread.name == "otel-cost-prices":
+            thread.join()
     cost = pricing.price(provider="openai", model="gpt-4o", usage=Usage(4))
     os._exit(0 if str(cost.amount) == "0.000010000000" else 1)
 _, status = os.waitpid(child, 0)
 raise SystemExit(os.waitstatus_to_exitcode(status))
 """
-    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=100)

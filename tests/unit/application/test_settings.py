@@ -37,11 +37,9 @@ def test_the_process_environment_is_read_where_none_is_given(monkeypatch: pytest
     [
         (settings.URL, "costs.example"),
         (settings.URL, "ftp://costs.example"),
-        (settings.ENDPOINTS, "openai"),
-        (settings.ENDPOINTS, "http://h="),
-        (settings.ENDPOINTS, "h=openai"),
-        (settings.ENDPOINTS, "http://h=openai http://g=anthropic"),
-        (settings.ENDPOINTS, "http://h=openai;http://g=anthropic"),
+        (settings.URL, "http://costs.example:abc"),
+        (settings.URL, "http://costs.example:70000"),
+        (settings.URL, "http://costs example"),
     ],
 )
 def test_a_bad_value_gets_one_clear_line_and_the_default(
@@ -53,6 +51,46 @@ def test_a_bad_value_gets_one_clear_line_and_the_default(
     assert f"{variable.name}={value}" in record.getMessage()
     assert "must be" in record.getMessage()
     assert f"Using the default, {variable.shown_default}" in record.getMessage()
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        "openai",
+        "http://h=",
+        "h=openai",
+        "http://h:x=openai",
+        "http://h=openai http://g=a",
+        "http://h=openai;http://g=a",
+    ],
+)
+def test_an_endpoint_that_cannot_be_read_is_said_and_takes_no_other_with_it(
+    item: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    text = f"http://one=openai,{item},http://two=anthropic"
+    with caplog.at_level(logging.WARNING):
+        for _ in range(2):
+            assert settings.get(settings.ENDPOINTS, {"OTEL_COST_ENDPOINTS": text}) == (
+                Endpoint("http://one", "openai"),
+                Endpoint("http://two", "anthropic"),
+            )
+    (record,) = caplog.records
+    assert record.getMessage().startswith(f"OTEL_COST_ENDPOINTS: {item!r} is passed over: ")
+
+
+@pytest.mark.parametrize(
+    ("written", "normal"),
+    [
+        ("HTTP://LocalHost:8000/V1", "http://localhost:8000/V1"),
+        ("https://llm.corp:443/v1", "https://llm.corp/v1"),
+        ("http://llm.corp:80", "http://llm.corp"),
+        ("https://user:secret@llm.corp/v1/", "https://llm.corp/v1"),
+        ("http://[::1]:8000/v1", "http://[::1]:8000/v1"),
+    ],
+)
+def test_a_base_url_is_the_same_however_it_is_written(written: str, normal: str) -> None:
+    found = settings.get(settings.ENDPOINTS, {"OTEL_COST_ENDPOINTS": f"{written}=OpenAI"})
+    assert found == (Endpoint(normal, "openai"),)
 
 
 def test_every_variable_is_in_the_reference(root: Path) -> None:

@@ -1,0 +1,68 @@
+"""The ways a process ends, and what happens before: calls that are still open end, and the spans go out.
+
+Python runs what `atexit` knows where a program ends by itself. A child of `multiprocessing` ends beside that, and so
+does a process that is told to end by SIGTERM and has no handler for it: that is how containers are stopped.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import signal
+import threading
+from typing import TYPE_CHECKING, Any, Final
+from weakref import WeakSet
+
+import wrapt
+
+from otel_cost.instrumentation.open_calls import end_all
+from otel_cost.safety import guard
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import TracerProvider
+
+_FLUSH_SECONDS: Final = 5.0
+"""How long the end of a process may wait for its last spans: less than what is given before a kill follows."""
+_providers: WeakSet[TracerProvider] = WeakSet()
+
+
+def watch() -> None:
+    """Be there when the process ends, whichever way."""
+    atexit.register(end_all)
+    wrapt.register_post_import_hook(_watch_children, "multiprocessing.util")
+    if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, _terminated)
+
+
+def watch_provider(provider: TracerProvider) -> None:
+    """Have the spans of `provider` go out too, before the process ends."""
+    _providers.add(provider)
+    # What is registered last runs first: before the provider's own, so that the spans that end are still exported.
+    atexit.unregister(end_all)
+    atexit.register(end_all)
+
+
+def _watch_children(util: Any) -> None:
+    """A child of `multiprocessing` forgets what it inherited for its end, and then runs what is registered here."""
+    util.register_after_fork(util, lambda _: util.Finalize(None, _flush_in_time, exitpriority=-1))
+
+
+def _terminated(number: int, _: object) -> None:
+    signal.signal(number, signal.SIG_DFL)  # a second one ends the process at once
+    _flush_in_time()
+    os.kill(os.getpid(), number)
+
+
+def _flush_in_time() -> None:
+    """Flush in a thread of its own: the one that ends may be held up here while it holds a lock that this needs."""
+    with guard("sending the last spans"):
+        flush = threading.Thread(target=_flush, name="otel-cost-flush", daemon=True)
+        flush.start()
+        flush.join(_FLUSH_SECONDS)
+
+
+def _flush() -> None:
+    with guard("sending the last spans"):
+        end_all()
+        for provider in tuple(_providers):
+            provider.force_flush(int(_FLUSH_SECONDS * 1000))

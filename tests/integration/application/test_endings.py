@@ -1,0 +1,135 @@
+"""However a process ends, the calls that it made are exported before."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from otel_cost import endings
+from otel_cost_exporter.demo.stand_in import StandIn
+
+from .test_bootstrap import calls_of
+
+COST = "0.004500"  # gpt-4o: 1000 x 2.50 + 200 x 10, per million
+ASK = """
+import multiprocessing, os, signal, sys, time
+from concurrent.futures import ProcessPoolExecutor
+
+import openai
+
+
+def ask(_=None, **more):
+    client = openai.OpenAI()
+    return client.chat.completions.create(
+        model="gpt-4o", messages=[{"role": "user", "content": "[stand-in input=1000,output=200]"}], **more
+    )
+
+
+def ask_and_say(_=None):
+    ask()
+"""
+CHILDREN = {
+    "a process": """
+    children = [context.Process(target=ask) for _ in range(2)]
+    for child in children:
+        child.start()
+    for child in children:
+        child.join()
+    assert [child.exitcode for child in children] == [0, 0]
+""",
+    "a pool that is closed": """
+    pool = context.Pool(2)
+    pool.map(ask_and_say, range(2))
+    pool.close()
+    pool.join()
+""",
+    "a pool that is terminated": """
+    with context.Pool(2) as pool:
+        pool.map(ask_and_say, range(2))
+""",
+    "an executor": """
+    with ProcessPoolExecutor(2, mp_context=context) as pool:
+        list(pool.map(ask_and_say, range(2)))
+""",
+}
+
+
+@pytest.fixture
+def app(bin_folder: Path, tmp_path: Path, provider: StandIn) -> Callable[[str], subprocess.Popen[str]]:
+    """Start a program under ``opentelemetry-instrument``; its spans come to its output."""
+
+    def start(program: str) -> subprocess.Popen[str]:
+        path = tmp_path / "app.py"
+        path.write_text(ASK + program)
+        return subprocess.Popen(
+            [bin_folder / "opentelemetry-instrument", "--traces_exporter", "console", sys.executable, path],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            # Longer than any test: what is exported is so because the process ended.
+            env={**os.environ, **provider.environ, "OTEL_BSP_SCHEDULE_DELAY": "600000"},
+        )
+
+    return start
+
+
+@pytest.mark.parametrize("kind", CHILDREN)
+@pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
+def test_a_child_of_multiprocessing_loses_no_call(
+    app: Callable[[str], subprocess.Popen[str]], method: str, kind: str
+) -> None:
+    program = f"""
+if __name__ == "__main__":
+    context = multiprocessing.get_context({method!r})
+{CHILDREN[kind]}
+"""
+    output, errors = app(program).communicate(timeout=120)
+    assert [call["attributes"]["otel_cost.cost.amount"] for call in calls_of(output)] == [COST, COST], errors
+
+
+def test_a_process_that_is_told_to_end_loses_no_call_and_ends_as_ever(
+    app: Callable[[str], subprocess.Popen[str]],
+) -> None:
+    process = app("""
+ask()
+stream = ask(stream=True, stream_options={"include_usage": True})
+next(stream)
+print("asked", flush=True)
+time.sleep(600)
+""")
+    assert process.stdout
+    assert process.stdout.readline() == "asked\n"
+    process.terminate()
+    output, errors = process.communicate(timeout=120)
+    assert process.returncode == -signal.SIGTERM, errors
+    assert [call["attributes"]["otel_cost.call.outcome"] for call in calls_of(output)] == ["ok", "cut"], errors
+
+
+def test_a_program_with_a_handler_of_its_own_keeps_it(app: Callable[[str], subprocess.Popen[str]]) -> None:
+    process = app("""
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(3))
+ask()
+print("asked", flush=True)
+time.sleep(600)
+""")
+    assert process.stdout
+    assert process.stdout.readline() == "asked\n"
+    process.terminate()
+    output, errors = process.communicate(timeout=120)
+    assert process.returncode == 3, errors
+    assert len(calls_of(output)) == 1
+
+
+def test_a_process_does_not_wait_for_ever_for_its_last_spans(monkeypatch: pytest.MonkeyPatch) -> None:
+    import threading
+
+    for_ever = threading.Event()
+    monkeypatch.setattr(endings, "_FLUSH_SECONDS", 0.01)
+    monkeypatch.setattr(endings, "end_all", for_ever.wait)
+    endings._flush_in_time()
+    for_ever.set()
