@@ -6,6 +6,7 @@
         ├── LedgerDownError      the file cannot be written now: come again later
         ├── LedgerFileError      the file cannot be opened
         │   └── LedgerLockedError    because another process has it
+        ├── SpoolError           the spool cannot be used
         ├── AddressError         a port cannot be listened on
         └── UnreachableError     neither a file nor a service is there to ask
     ValueError
@@ -36,6 +37,10 @@ class LedgerFileError(LedgerError):
 
 class LedgerLockedError(LedgerFileError):
     """Another process has the ledger's file open."""
+
+
+class SpoolError(LedgerError):
+    """The spool's folder cannot be read, or cannot be made or written."""
 
 
 class AddressError(LedgerError):

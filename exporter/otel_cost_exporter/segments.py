@@ -19,9 +19,8 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from pathlib import Path
 
-_NAME: Final = re.compile(r"\d{20}-\d+-[0-9a-f]{16}\.([0-9a-f]{8})\.otlp\Z")
-TEMPORARY: Final = ".tmp"
-"""How the name of a segment ends while it is written; it starts with a dot then."""
+_NAME: Final = re.compile(r"[0-9]{20}-[0-9]{1,10}-[0-9a-f]{16}\.([0-9a-f]{8})\.otlp")
+_UNFINISHED_NAME: Final = re.compile(rf"\.{_NAME.pattern}\.tmp")
 
 
 def write(folder: Path, content: bytes) -> Path:
@@ -32,7 +31,7 @@ def write(folder: Path, content: bytes) -> Path:
     """
     folder.mkdir(parents=True, exist_ok=True)
     name = f"{time.time_ns():020d}-{os.getpid()}-{secrets.token_hex(8)}.{zlib.crc32(content):08x}.otlp"
-    unfinished, path = folder / f".{name}{TEMPORARY}", folder / name
+    unfinished, path = folder / f".{name}.tmp", folder / name
     try:
         with unfinished.open("xb") as file:
             file.write(content)
@@ -46,11 +45,21 @@ def write(folder: Path, content: bytes) -> Path:
     return path
 
 
+def is_name(name: str) -> bool:
+    """Whether a file is called as `write` calls a segment. Nobody may touch a file of another name: it is not ours."""
+    return _NAME.fullmatch(name) is not None
+
+
+def is_unfinished_name(name: str) -> bool:
+    """Whether a file is called as `write` calls a segment that it has not finished."""
+    return _UNFINISHED_NAME.fullmatch(name) is not None
+
+
 def check(name: str, content: bytes) -> str | None:
-    """Why a file of the spool is no whole segment; None where it is one."""
-    found = _NAME.match(name)
+    """Why a file with the name of a segment, finished or not, is no whole one; None where it is."""
+    found = _NAME.fullmatch(name)
     if found is None:
-        return "its name is not that of a segment"
+        return "whoever wrote it did not finish it"
     if zlib.crc32(content) != int(found[1], 16):
         return f"its content is not what was written: the checksum in its name is {found[1]}"
     return None

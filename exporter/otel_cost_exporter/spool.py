@@ -1,7 +1,8 @@
 """Draining the spool: segments that applications left go into the books, then away.
 
 A segment is deleted only after its calls have committed, and a call counts once however often it comes, so a drain that
-was killed is simply done again. What is no whole segment is set aside, with the reason in a file beside it.
+was killed is simply done again. What has the name of a segment and is no whole one is set aside, with the reason in a
+file beside it. What has any other name is not ours: the folder may be one that holds a person's own files.
 """
 
 from __future__ import annotations
@@ -10,15 +11,18 @@ import logging
 import os
 import threading
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from otel_cost import settings
 from otel_cost_exporter import segments
 from otel_cost_exporter.decode import decode
-from otel_cost_exporter.errors import LedgerBusyError, LedgerDownError, MalformedError
+from otel_cost_exporter.errors import LedgerBusyError, LedgerDownError, MalformedError, SpoolError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
     from concurrent.futures import Future
 
     from otel_cost_exporter.decode import Decoded
@@ -31,6 +35,42 @@ ASIDE: Final = "set-aside"
 _AT_ONCE: Final = 64  # segments that commit together: what a drain takes of memory
 _PAUSE_SECONDS: Final = 0.05  # until a busy ledger is asked again
 _UNFINISHED_SECONDS: Final = 3600.0  # a segment that is unfinished for so long was left by a process that died
+_NAMES_SHOWN: Final = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What a spool folder holds.
+
+    Attributes:
+        segments: the files that a drain takes, in order; but for those that are still being written.
+        foreign: the names of what is no segment and stays untouched, but for hidden files.
+        folder: where all this is.
+    """
+
+    folder: Path
+    segments: tuple[Path, ...]
+    foreign: tuple[str, ...]
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """A line for the user about what is left alone, where there is any."""
+        more = len(self.foreign) - _NAMES_SHOWN
+        names = ", ".join(self.foreign[:_NAMES_SHOWN]) + (f" and {more} more" if more > 0 else "")
+        return (f"Spool {self.folder} holds what is no segment, and it is left alone: {names}",) if names else ()
+
+
+@dataclass(frozen=True, slots=True)
+class Drained:
+    """What became of a drain.
+
+    Attributes:
+        segments: how many it took into the books.
+        left: a line for each file that it could not read, move or delete, and that it leaves for the next drain.
+    """
+
+    segments: int
+    left: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,44 +82,106 @@ class _Taken:
     committed: Future[None] | None
 
 
-def waiting(folder: Path) -> bool:
-    """Whether anything waits in the spool `folder`."""
-    return bool(_files(folder))
+def prepare(folder: Path) -> None:
+    """Make the spool `folder` where it is missing, and see that segments can be taken out of it.
+
+    Raises:
+        SpoolError: they cannot.
+    """
+    with _errors_of(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
+        raise _unusable(folder, "it cannot be read and written")
 
 
-def drain(folder: Path, ledger: Ledger) -> int:
-    """Take every segment that is in the spool `folder` now into `ledger`, oldest first; how many there were.
+def look(folder: Path) -> Contents | None:
+    """What the spool `folder` holds now; None where nobody has made it yet.
+
+    Raises:
+        SpoolError: it cannot be read.
+    """
+    found: list[Path] = []
+    foreign: list[str] = []
+    with _errors_of(folder):
+        try:
+            with os.scandir(folder) as entries:
+                for entry in entries:
+                    if _is_segment(entry):
+                        found.append(Path(entry.path))
+                    elif not entry.name.startswith(".") and entry.name != ASIDE:
+                        foreign.append(entry.name)
+        except FileNotFoundError:
+            return None
+    return Contents(folder, tuple(sorted(found)), tuple(sorted(foreign)))
+
+
+def waiting(folder: Path) -> int:
+    """How many segments wait in the spool `folder`.
+
+    Raises:
+        SpoolError: it cannot be read.
+    """
+    contents = look(folder)
+    return 0 if contents is None else len(contents.segments)
+
+
+def drain(folder: Path, ledger: Ledger) -> Drained:
+    """Take every segment that is in the spool `folder` now into `ledger`, oldest first.
 
     Raises:
         LedgerDownError: the books cannot be written; what is not written stays in the spool.
-        OSError: the spool cannot be read or changed.
+        SpoolError: the spool cannot be read.
     """
-    paths = _files(folder)
-    drained = 0
-    for start in range(0, len(paths), _AT_ONCE):
-        taken = [found for path in paths[start : start + _AT_ONCE] if (found := _take(path, ledger)) is not None]
+    contents = look(folder)
+    return Drained(0) if contents is None else _drain(contents, ledger)
+
+
+def _drain(contents: Contents, ledger: Ledger) -> Drained:
+    drained, left = 0, list[str]()
+    for start in range(0, len(contents.segments), _AT_ONCE):
+        taken: list[_Taken] = []
+        for path in contents.segments[start : start + _AT_ONCE]:
+            with _left_on_error(path, left):
+                taken += _take(path, ledger)
         for one in taken:
-            _finish(one)
+            with _left_on_error(one.path, left):
+                _finish(one)
         drained += len(taken)
-    return drained
+    return Drained(drained, tuple(left))
 
 
-def _files(folder: Path) -> list[Path]:
-    """The files of the spool in order, but for those that are still being written."""
+@contextmanager
+def _left_on_error(path: Path, left: list[str]) -> Iterator[None]:
+    """A file that cannot be read, moved or deleted is noted in `left`, and keeps no other from being drained."""
     try:
-        entries = list(os.scandir(folder))
-    except FileNotFoundError:
-        return []
-    youngest = time.time() - _UNFINISHED_SECONDS
-    return sorted(
-        Path(entry.path)
-        for entry in entries
-        if entry.is_file(follow_symlinks=False)
-        and (not entry.name.startswith(".") or (entry.name.endswith(segments.TEMPORARY) and _age(entry) < youngest))
-    )
+        yield
+    except OSError as error:
+        left.append(f"Spool file {path} is not drained for now: {error.strerror or error}")
 
 
-def _age(entry: os.DirEntry[str]) -> float:
+@contextmanager
+def _errors_of(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        is_file = isinstance(error, FileExistsError) or (isinstance(error, NotADirectoryError) and folder.is_file())
+        raise _unusable(folder, "it is no folder" if is_file else error.strerror or str(error)) from None
+
+
+def _unusable(folder: Path, reason: str) -> SpoolError:
+    return SpoolError(f"spool {folder} cannot be used: {reason}. Choose another with --spool or {settings.SPOOL.name}")
+
+
+def _is_segment(entry: os.DirEntry[str]) -> bool:
+    """Whether a drain takes it: a whole segment, or one that whoever wrote it will not finish."""
+    if not entry.is_file(follow_symlinks=False):
+        return False
+    if segments.is_unfinished_name(entry.name):
+        return _written(entry) < time.time() - _UNFINISHED_SECONDS
+    return segments.is_name(entry.name)
+
+
+def _written(entry: os.DirEntry[str]) -> float:
     """When the file was last written; now, where it has just got its final name."""
     try:
         return entry.stat().st_mtime
@@ -87,12 +189,12 @@ def _age(entry: os.DirEntry[str]) -> float:
         return time.time()
 
 
-def _take(path: Path, ledger: Ledger) -> _Taken | None:
-    """Queue the calls of the segment at `path`; None where it is no segment, or another drain has it."""
+def _take(path: Path, ledger: Ledger) -> Iterator[_Taken]:
+    """Queue the calls of the segment at `path`, where it is a whole one and no other drain has it."""
     try:
         content = path.read_bytes()
     except FileNotFoundError:
-        return None
+        return
     reason = segments.check(path.name, content)
     if reason is None:
         try:
@@ -100,9 +202,9 @@ def _take(path: Path, ledger: Ledger) -> _Taken | None:
         except MalformedError as error:
             reason = str(error)
         else:
-            return _Taken(path, decoded, _queue(decoded, ledger))
+            yield _Taken(path, decoded, _queue(decoded, ledger))
+            return
     _set_aside(path, reason)
-    return None
 
 
 def _queue(decoded: Decoded, ledger: Ledger) -> Future[None] | None:
@@ -136,14 +238,20 @@ def _set_aside(path: Path, reason: str) -> None:
 
 
 class Drainer:
-    """Drains the spool `folder` into `ledger` in a thread: at once, and then every `seconds`."""
+    """Drains the spool `folder` into `ledger` in a thread: at once, and then every `seconds`.
+
+    Raises:
+        SpoolError: the folder cannot be made, read or written.
+    """
 
     def __init__(self, folder: Path, ledger: Ledger, seconds: float = 1.0) -> None:
+        prepare(folder)
         self._folder: Final = folder
         self._ledger: Final = ledger
         self._seconds: Final = seconds
         self._stop: Final = threading.Event()
-        self._failure: str | None = None
+        self._foreign_said = False
+        self._troubles: tuple[str, ...] = ()
         self._thread: Final = threading.Thread(target=self._run, name="otel-cost-spool", daemon=True)
 
     def start(self) -> None:
@@ -156,18 +264,25 @@ class Drainer:
         if self._thread.is_alive():
             self._thread.join()
 
+    def drain(self) -> None:
+        """Drain once, and log what is in the way; each trouble once until it is over, not every second."""
+        try:
+            contents = look(self._folder)
+            if contents is not None and not self._foreign_said:
+                self._say(contents.remarks)
+                self._foreign_said = bool(contents.remarks)
+            troubles = () if contents is None else _drain(contents, self._ledger).left
+        except (LedgerDownError, SpoolError) as error:
+            troubles = (f"Spool {self._folder} is not drained for now: {error}",)
+        self._say(line for line in troubles if line not in self._troubles)
+        self._troubles = troubles
+
     def _run(self) -> None:
         while True:
-            self._drain()
+            self.drain()
             if self._stop.wait(self._seconds):
                 return
 
-    def _drain(self) -> None:
-        try:
-            drain(self._folder, self._ledger)
-        except (LedgerDownError, OSError) as error:
-            if str(error) != self._failure:  # said once, not every second
-                _logger.warning("Spool %s is not drained for now: %s", self._folder, error)
-            self._failure = str(error)
-        else:
-            self._failure = None
+    def _say(self, lines: Iterable[str]) -> None:
+        for line in lines:
+            _logger.warning("%s", line)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
+import pathlib
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,7 +20,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from otel_cost import settings
 from otel_cost_exporter import segments, spool
-from otel_cost_exporter.errors import LedgerBusyError, LedgerDownError
+from otel_cost_exporter.errors import LedgerBusyError, LedgerDownError, SpoolError
 from otel_cost_exporter.ledger import Ledger
 from otel_cost_exporter.reader import Reader
 from otel_cost_exporter.span_exporter import SpoolSpanExporter
@@ -68,7 +71,7 @@ def test_calls_and_only_calls_are_left_as_one_segment(folder: Path, ledger: Ledg
     (name,) = files(folder)
     assert segments.check(name, (folder / name).read_bytes()) is None
     assert spool.waiting(folder)
-    assert spool.drain(folder, ledger) == 1
+    assert spool.drain(folder, ledger).segments == 1
     assert total(ledger) == (2, "0.012000")
     assert not spool.waiting(folder)
     assert files(folder) == []
@@ -157,7 +160,7 @@ def test_a_drain_that_is_done_again_counts_nothing_twice(folder: Path, ledger: L
     spool.drain(folder, ledger)
     path.write_bytes(content)  # as if we had died between the commit and the delete
     segments.write(folder, request(call(2), call(3)))
-    assert spool.drain(folder, ledger) == 2
+    assert spool.drain(folder, ledger).segments == 2
     assert total(ledger) == (3, "0.013500")
 
 
@@ -165,41 +168,135 @@ def test_many_segments_drain_in_pieces(folder: Path, ledger: Ledger, monkeypatch
     monkeypatch.setattr(spool, "_AT_ONCE", 3)
     for n in range(1, 9):
         segments.write(folder, request(call(n)))
-    assert spool.drain(folder, ledger) == 8
+    assert spool.drain(folder, ledger).segments == 8
     assert total(ledger) == (8, "0.036000")
 
 
 def test_a_segment_without_calls_just_goes(folder: Path, ledger: Ledger) -> None:
     segments.write(folder, request(span(1)))
-    assert spool.drain(folder, ledger) == 1
+    assert spool.drain(folder, ledger).segments == 1
     assert files(folder) == []
 
 
-def test_torn_and_foreign_files_are_set_aside_with_the_reason(
+def test_torn_and_foreign_segments_are_set_aside_with_the_reason(
     folder: Path, ledger: Ledger, caplog: pytest.LogCaptureFixture
 ) -> None:
     torn = segments.write(folder, request(call(1), call(2)))
     torn.write_bytes(torn.read_bytes()[:-10])
     foreign = segments.write(folder, b"this is no protobuf")
-    notes = folder / "notes.txt"
-    notes.write_text("buy milk")
     segments.write(folder, request(call(3)))
-    assert spool.drain(folder, ledger) == 1
+    assert spool.drain(folder, ledger) == spool.Drained(segments=1)
     assert total(ledger) == (1, "0.004500")
     aside = folder / spool.ASIDE
     assert files(folder) == [spool.ASIDE]
-    reasons = {path.name: (aside / f"{path.name}.reason.txt").read_text() for path in (torn, foreign, notes)}
+    reasons = {path.name: (aside / f"{path.name}.reason.txt").read_text() for path in (torn, foreign)}
     assert "its content is not what was written" in reasons[torn.name]
     assert "not an OTLP ExportTraceServiceRequest" in reasons[foreign.name]
-    assert reasons["notes.txt"] == "its name is not that of a segment\n"
-    assert (aside / "notes.txt").read_text() == "buy milk"
-    assert len(caplog.records) == 3
-    assert spool.drain(folder, ledger) == 0  # and there they stay
+    assert (aside / foreign.name).read_text() == "this is no protobuf"
+    assert len(caplog.records) == 2
+    assert spool.drain(folder, ledger).segments == 0  # and there they stay
+
+
+NEARLY = "00000000000000000001-1-0123456789abcdef.01234567.otlp"
+"""The name of a segment."""
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "notes.txt",
+        "app.py",
+        ".bashrc",
+        ".0.otlp.tmp",
+        f"{NEARLY}.bak",
+        f"my-{NEARLY}",
+        NEARLY.replace("otlp", "OTLP"),
+        NEARLY.replace("-1-", f"-{'1' * 190}-"),
+        NEARLY.replace("-1-", "-\N{ARABIC-INDIC DIGIT ONE}-"),
+        f".{NEARLY}.swp",
+        f"{NEARLY}.tmp",
+    ],
+)
+def test_a_file_without_a_segments_name_is_never_touched(folder: Path, ledger: Ledger, name: str) -> None:
+    """Whoever names a folder of their own as the spool keeps what is in it."""
+    segments.write(folder, request(call(1)))
+    own = folder / name
+    own.write_text("buy milk")
+    os.utime(own, (0, 0))
+    assert spool.look(folder).foreign == (() if name.startswith(".") else (name,))
+    assert spool.drain(folder, ledger) == spool.Drained(segments=1)
+    assert (files(folder), own.read_text(), own.stat().st_mtime) == ([name], "buy milk", 0)
+
+
+def test_what_is_left_alone_is_said_in_few_words(folder: Path) -> None:
+    folder.mkdir()
+    assert spool.look(folder).remarks == ()
+    (folder / spool.ASIDE).mkdir()
+    (folder / "b.txt").touch()
+    (folder / "a").mkdir()
+    assert spool.look(folder).remarks == (f"Spool {folder} holds what is no segment, and it is left alone: a, b.txt",)
+    for n in range(7):
+        (folder / f"c{n}").touch()
+    (remark,) = spool.look(folder).remarks
+    assert remark.endswith(": a, b.txt, c0, c1, c2 and 4 more")
+
+
+def refuse(patch: pytest.MonkeyPatch, operation: str, refused: Path) -> None:
+    """Make `operation` fail on the file `refused` as for a user without the right to it."""
+    real = getattr(pathlib.Path, operation)
+
+    def refusing(path: Path, *arguments: object, **more: object) -> object:
+        if path == refused:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return real(path, *arguments, **more)
+
+    patch.setattr(pathlib.Path, operation, refusing)
+
+
+@pytest.mark.parametrize(
+    ("operation", "content"),
+    [("read_bytes", request(call(1))), ("rename", b"no protobuf"), ("unlink", request(call(1)))],
+)
+def test_a_segment_that_cannot_be_drained_stays_and_blocks_no_other(
+    folder: Path, ledger: Ledger, operation: str, content: bytes
+) -> None:
+    stuck = segments.write(folder, content)
+    for n in (2, 3):
+        segments.write(folder, request(call(n, otel_cost__run="others")))
+        with pytest.MonkeyPatch.context() as patch:
+            refuse(patch, operation, stuck)
+            drained = spool.drain(folder, ledger)
+        assert drained.left == (f"Spool file {stuck} is not drained for now: Permission denied",)
+        assert [name for name in files(folder) if name != spool.ASIDE] == [stuck.name]
+        assert Reader(ledger.connection).summary([("run", "others")])["total"]["calls"] == n - 1
+    assert spool.drain(folder, ledger).left == ()
+    assert spool.waiting(folder) == 0
+
+
+def test_where_nothing_can_be_set_aside_the_others_are_drained(folder: Path, ledger: Ledger) -> None:
+    bad = [segments.write(folder, content) for content in (b"one", b"other")]
+    segments.write(folder, request(call(1)))
+    (folder / spool.ASIDE).write_text("a file is in the way")
+    assert spool.drain(folder, ledger) == spool.Drained(
+        segments=1, left=tuple(f"Spool file {path} is not drained for now: File exists" for path in bad)
+    )
+    assert total(ledger) == (1, "0.004500")
+    assert (folder / spool.ASIDE).read_text() == "a file is in the way"
+
+
+def test_what_only_looks_like_a_segment_is_left_alone(folder: Path, ledger: Ledger) -> None:
+    path = segments.write(folder, request(call(1)))
+    directory, link = folder / NEARLY, folder / NEARLY.replace("-1-", "-2-")
+    directory.mkdir()
+    link.symlink_to(path)
+    assert spool.look(folder).foreign == (directory.name, link.name)
+    assert spool.drain(folder, ledger) == spool.Drained(segments=1)
+    assert files(folder) == [directory.name, link.name]
 
 
 def test_a_segment_with_a_bad_call_gives_its_good_ones_and_is_kept(folder: Path, ledger: Ledger) -> None:
     path = segments.write(folder, request(call(1), call(2, otel_cost__cost__amount="NaN")))
-    assert spool.drain(folder, ledger) == 1
+    assert spool.drain(folder, ledger).segments == 1
     assert total(ledger) == (1, "0.004500")
     assert (folder / spool.ASIDE / path.name).exists()
     reason = (folder / spool.ASIDE / f"{path.name}.reason.txt").read_text()
@@ -208,14 +305,13 @@ def test_a_segment_with_a_bad_call_gives_its_good_ones_and_is_kept(folder: Path,
 
 def test_what_is_still_being_written_is_left_alone_until_it_is_old(folder: Path, ledger: Ledger) -> None:
     folder.mkdir()
-    young, old, hidden = folder / ".1.otlp.tmp", folder / ".0.otlp.tmp", folder / ".keep"
-    for path in (young, old, hidden):
+    young, old = folder / f".{NEARLY}.tmp", folder / f".{NEARLY.replace('-1-', '-2-')}.tmp"
+    for path in (young, old):
         path.touch()
     os.utime(old, (time.time() - 7200,) * 2)
-    (folder / "link").symlink_to(young)
-    assert spool.drain(folder, ledger) == 0
-    assert files(folder) == [young.name, hidden.name, "link", spool.ASIDE]
-    assert old.name in files(folder / spool.ASIDE)
+    assert spool.drain(folder, ledger) == spool.Drained(segments=0)
+    assert files(folder) == [young.name, spool.ASIDE]
+    assert (folder / spool.ASIDE / f"{old.name}.reason.txt").read_text() == "whoever wrote it did not finish it\n"
 
 
 def test_two_drains_of_one_spool_do_not_disturb_each_other(
@@ -223,27 +319,29 @@ def test_two_drains_of_one_spool_do_not_disturb_each_other(
 ) -> None:
     """The other one takes a file away at each moment at which this one has heard of it and not yet read or moved it."""
     segments.write(folder, request(call(1)))
-    unfinished = folder / ".1.otlp.tmp"
+    unfinished = folder / f".{NEARLY}.tmp"
     unfinished.touch()
     listed, checked = os.scandir, segments.check
 
-    def scandir(path: Path) -> list[os.DirEntry[str]]:
-        found = list(listed(path))
+    @contextmanager
+    def scandir(path: Path) -> Iterator[list[os.DirEntry[str]]]:
+        with listed(path) as entries:
+            found = list(entries)
         unfinished.unlink(missing_ok=True)
-        return found
+        yield found
 
     def check(name: str, content: bytes) -> str | None:
         (folder / name).unlink()
-        return checked("foreign", content)
+        return checked(name, content + b"torn")
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "scandir", scandir)
         assert spool.waiting(folder)
         patch.setattr(segments, "check", check)
-        assert spool.drain(folder, ledger) == 0
+        assert spool.drain(folder, ledger).segments == 0
     first, second = segments.write(folder, request(call(2))), segments.write(folder, request(call(3)))
     monkeypatch.setattr(segments, "check", lambda *_: second.unlink(missing_ok=True))
-    assert spool.drain(folder, ledger) == 1
+    assert spool.drain(folder, ledger).segments == 1
     assert not first.exists()
     assert total(ledger) == (1, "0.004500")
 
@@ -256,8 +354,9 @@ def test_where_folders_cannot_be_opened_segments_are_written_all_the_same(
 
 
 def test_a_missing_spool_is_empty(folder: Path, ledger: Ledger) -> None:
-    assert not spool.waiting(folder)
-    assert spool.drain(folder, ledger) == 0
+    assert spool.waiting(folder) == 0
+    assert spool.look(folder) is None
+    assert spool.drain(folder, ledger).segments == 0
 
 
 def test_a_segment_stays_until_it_is_committed(folder: Path, ledger: Ledger) -> None:
@@ -280,7 +379,7 @@ def test_a_drain_waits_for_a_busy_ledger(folder: Path, tmp_path: Path) -> None:
 
     segments.write(folder, request(call(1)))
     with BusyAtFirst(tmp_path / "busy.duckdb") as busy:
-        assert spool.drain(folder, busy) == 1
+        assert spool.drain(folder, busy).segments == 1
         assert total(busy) == (1, "0.004500")
 
 
@@ -311,3 +410,44 @@ def test_a_drainer_drains_at_once_and_again_and_says_a_failure_once(
     drainer.stop()
     assert [record.getMessage()[: len(f"Spool {folder}")] for record in caplog.records] == [f"Spool {folder}"]
     spool.Drainer(folder, ledger).stop()  # one that was never started
+
+
+def test_a_drainer_says_each_trouble_once_and_what_it_leaves_alone(
+    folder: Path, ledger: Ledger, caplog: pytest.LogCaptureFixture
+) -> None:
+    stuck, other = segments.write(folder, b"no protobuf"), segments.write(folder, b"nor this")
+    (folder / "notes.txt").touch()
+    (folder / spool.ASIDE).touch()
+    drainer = spool.Drainer(folder, ledger)
+    drainer.drain()
+    (folder / "more.txt").touch()
+    drainer.drain()
+    other.unlink()
+    drainer.drain()
+    assert [record.getMessage() for record in caplog.records] == [
+        f"Spool {folder} holds what is no segment, and it is left alone: notes.txt",
+        f"Spool file {stuck} is not drained for now: File exists",
+        f"Spool file {other} is not drained for now: File exists",
+    ]
+    (folder / spool.ASIDE).unlink()
+    drainer.drain()
+    assert "is set aside in" in caplog.records[-1].getMessage()
+    assert len(caplog.records) == 4
+
+
+def test_a_drainer_makes_its_spool(folder: Path, ledger: Ledger) -> None:
+    spool.Drainer(folder / "in" / "there", ledger)
+    assert files(folder / "in" / "there") == []
+
+
+def test_a_spool_that_cannot_work_is_refused(folder: Path, ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    with pytest.raises(SpoolError, match=rf"spool {folder} cannot be used: it cannot be read and written. Choose"):
+        spool.Drainer(folder, ledger)
+    folder.rmdir()
+    folder.write_text("a file is in the way")
+    for found in (spool.look, spool.waiting, lambda path: spool.Drainer(path, ledger)):
+        with pytest.raises(SpoolError, match=rf"spool {folder} cannot be used: it is no folder. Choose another"):
+            found(folder)
+    with pytest.raises(SpoolError, match=r"cannot be used: Not a directory. Choose another with --spool or OTEL_COST"):
+        spool.Drainer(folder / "below", ledger)
