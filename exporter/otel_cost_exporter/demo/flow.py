@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 import tempfile
-import time
+import threading
 import webbrowser
 from contextlib import ExitStack
 from pathlib import Path
@@ -19,7 +18,8 @@ from otel_cost_exporter.demo import stand_in
 from otel_cost_exporter.demo.processes import (
     HOST,
     check_free,
-    free_ports,
+    lines_of,
+    pause,
     program,
     running,
     serving,
@@ -109,48 +109,45 @@ class _Demo:
         return self._environ
 
     def _start_ledger(self) -> Service:
-        grpc, port = free_ports(2)
         command = [program("otel-cost"), "serve", "--ledger", str(self._ledger_file)]
-        command += ["--grpc", f"{HOST}:{grpc}", "--http", f"{HOST}:{port}"]
+        command += ["--grpc", f"{HOST}:0", "--http", f"{HOST}:0"]
         log = self._folder / "serve.log"
         with self._teller.step("Starting the ledger service"):
             return self._parts.enter_context(
-                serving("the ledger service", command, self._environ, port=port, health="/healthz", log=log)
+                serving("the ledger service", command, self._environ, says="Questions +", log=log)
             )
 
     def _run_agent(self, ledger: Service, environ: Mapping[str, str]) -> None:
         command = [program("opentelemetry-instrument"), sys.executable, str(AGENT)]
+        log = self._folder / "agent.log"
         with (
             self._teller.step("Running the agent: opentelemetry-instrument python agent.py"),
-            running(command, _instrumented(environ, ledger), stdout=subprocess.PIPE) as process,
+            log.open("wb") as output,
+            running(command, _instrumented(environ, ledger), stdout=output) as process,
         ):
             last = ""
-            # It is a pipe, as asked for.
-            with process.stdout as output:  # type: ignore[union-attr]
-                for line in output:
-                    last = line.decode(errors="replace").rstrip()
-                    self._say(f"  {last}")
-            if status := process.wait():
+            for last in lines_of(process, log):
+                self._say(f"  {last}")
+            if status := process.returncode:
                 raise click.ClickException(f"the agent ended with status {status}: {last}")
 
     def _explore(self, ledger: Service, port: int) -> None:
-        port = port or free_ports(1)[0]
         command = [program("otel-cost"), "dashboard", "--url", ledger.url, "--port", str(port), "--no-browser"]
         log = self._folder / "dashboard.log"
         with self._teller.step("Starting the cost explorer"):
             explorer = self._parts.enter_context(
-                serving("the cost explorer", command, self._environ, port=port, health="/_stcore/health", log=log)
+                serving("the cost explorer", command, self._environ, says="Cost explorer: ", log=log)
             )
         try:
             self._say(f"Cost explorer: {explorer.url}", "bold")
             self._say(f"Ledger service: {ledger.url}, its books: {self._ledger_file}")
             self._say("Ctrl-C ends it.")
-            if _has_browser():
-                webbrowser.open(explorer.url)
+            if _has_browser():  # beside, for some come back only when they are closed
+                threading.Thread(target=webbrowser.open, args=(explorer.url,), daemon=True).start()
             while True:
                 ledger.check()
                 explorer.check()
-                time.sleep(_LOOK_EVERY_SECONDS)
+                pause(_LOOK_EVERY_SECONDS)
         except KeyboardInterrupt:
             self._say(f"Stopped. The books stay: otel-cost serve --ledger {self._ledger_file}")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 HOST: Final = "127.0.0.1"
 _START_SECONDS: Final = 60
 _STOP_SECONDS: Final = 10
+_LOOK_EVERY_SECONDS: Final = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,37 +70,34 @@ class Service:
         Raises:
             click.ClickException: it has ended.
         """
-        if self.process.poll() is not None:
-            said = self.log.read_text(errors="replace").strip().splitlines()
-            last = said[-1] if said else "it said nothing"
-            raise click.ClickException(f"{self.name} ended with status {self.process.returncode}: {last}")
+        _check(self.name, self.process, self.log)
 
 
 @contextmanager
 def serving(
-    name: str, command: Sequence[str], environ: Mapping[str, str], *, port: int, health: str, log: Path
+    name: str, command: Sequence[str], environ: Mapping[str, str], *, says: str, log: Path
 ) -> Iterator[Service]:
-    """Run `command` as long as the block runs; the block begins when its path `health` answers 200.
+    """Run `command` as long as the block runs; the block begins when it prints its URL where the pattern `says` ends.
 
     Raises:
-        click.ClickException: it ended or gave no answer within a minute.
+        click.ClickException: it ended or said nothing of the kind within a minute.
     """
+    where = re.compile(f"{says}http://{re.escape(HOST)}:(\\d+)[/\\s]".encode())
     with log.open("wb") as output, running(command, environ, stdout=output) as process:
-        service = Service(name, port, process, log)
         deadline = time.monotonic() + _START_SECONDS
-        while not _healthy(service, health):
-            service.check()
+        while not (said := where.search(log.read_bytes())):
+            _check(name, process, log)
             if time.monotonic() > deadline:
-                raise click.ClickException(f"{name} gave no answer at {service.url} within {_START_SECONDS} s")
-            time.sleep(0.05)
-        yield service
+                raise click.ClickException(f"{name} did not say where it listens within {_START_SECONDS} s")
+            pause(_LOOK_EVERY_SECONDS)
+        yield Service(name, int(said[1]), process, log)
 
 
-def _healthy(service: Service, health: str) -> bool:
-    try:
-        return _get(service.port, health)[0] == http.client.OK
-    except (OSError, http.client.HTTPException):
-        return False
+def _check(name: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    if process.poll() is not None:
+        said = log.read_text(errors="replace").strip().splitlines()
+        last = said[-1] if said else "it said nothing"
+        raise click.ClickException(f"{name} ended with status {process.returncode}: {last}")
 
 
 def _get(port: int, path: str) -> tuple[int, bytes]:
@@ -118,22 +117,33 @@ def running(command: Sequence[str], environ: Mapping[str, str], *, stdout: Any) 
 
     It has a session of its own, so that Ctrl-C reaches this process alone, which then ends the others in order.
     """
-    process = None
+    process = subprocess.Popen(  # noqa: S603 - programs of this environment
+        command,
+        env=environ,
+        stdin=subprocess.DEVNULL,
+        stdout=stdout,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
     try:
-        with _signals.held():
-            process = subprocess.Popen(  # noqa: S603 - programs of this environment
-                command,
-                env=environ,
-                stdin=subprocess.DEVNULL,
-                stdout=stdout,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
         yield process
     finally:
-        if process is not None:
-            with _signals.held():
-                _end(process)
+        _end(process)
+
+
+def lines_of(process: subprocess.Popen[bytes], log: Path) -> Iterator[str]:
+    """The lines that `process` prints into `log`, as they come, until it ends."""
+    with log.open("rb") as printed:
+        rest = b""
+        while True:
+            has_ended = process.poll() is not None
+            *lines, rest = (rest + printed.read()).split(b"\n")
+            yield from (line.decode(errors="replace").rstrip() for line in lines)
+            if has_ended:
+                break
+            pause(_LOOK_EVERY_SECONDS)
+        if rest:
+            yield rest.decode(errors="replace").rstrip()
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
@@ -146,43 +156,59 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 class _Signals:
-    """Signals that ask this process to end: each raises KeyboardInterrupt, but only once nothing holds them."""
+    """Signals that ask this process to end. They are noted when they come, and heeded where the program waits.
+
+    An exception that came at any moment could lose a program that is just being started or ended, or get lost itself.
+    """
 
     def __init__(self) -> None:
-        self._holds, self._waiting = 0, False
+        self._noted = False
 
-    def arrive(self, *_: object) -> None:
-        if not self._holds:
-            raise KeyboardInterrupt
-        self._waiting = True
+    def note(self, *_: object) -> None:
+        self._noted = True
 
-    @contextmanager
-    def held(self) -> Iterator[None]:
-        """Let them wait for the end of the block: a program that is just being started would be lost, and run on."""
-        self._holds += 1
-        try:
-            yield
-        finally:
-            self._holds -= 1
-        if self._waiting and not self._holds:
-            self._waiting = False
+    def heed(self) -> None:
+        """Raise KeyboardInterrupt where one has come since the last time."""
+        if self._noted:
+            self.forget()
             raise KeyboardInterrupt
+
+    def forget(self) -> None:
+        self._noted = False
 
 
 _signals: Final = _Signals()
 
 
+def pause(seconds: float) -> None:
+    """Wait for a short time.
+
+    Raises:
+        KeyboardInterrupt: a signal asks this process to end.
+    """
+    _signals.heed()
+    time.sleep(seconds)
+    _signals.heed()
+
+
 @contextmanager
 def signals_end_the_block() -> Iterator[None]:
-    """Make Ctrl-C and the signals that ask a process to end raise KeyboardInterrupt, so that blocks clean up."""
+    """Make Ctrl-C and the signals that ask a process to end raise KeyboardInterrupt, from `pause` or the block's end.
+
+    What this process ignores, because it was started with ``nohup`` or in the background, stays ignored.
+    """
     names = [name for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
     in_main_thread = threading.current_thread() is threading.main_thread()
-    before = {name: signal.signal(getattr(signal, name), _signals.arrive) for name in names if in_main_thread}
+    numbers = [getattr(signal, name) for name in names if in_main_thread]
+    heeded = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
+    before = [(number, signal.signal(number, _signals.note)) for number in heeded]
     try:
         yield
+        _signals.heed()
     finally:
-        for name, handler in before.items():
-            signal.signal(getattr(signal, name), handler)
+        for number, handler in before:
+            signal.signal(number, handler)
+        _signals.forget()
 
 
 def program(name: str) -> str:
@@ -196,16 +222,6 @@ def program(name: str) -> str:
     if found is None:
         raise click.ClickException(f"{name} is neither in {beside} nor on PATH: reinstall 'otel-cost[demo]'")
     return found
-
-
-def free_ports(count: int) -> list[int]:
-    """As many different loopback ports that nobody listens on."""
-    probes = [socket.create_server((HOST, 0)) for _ in range(count)]
-    try:
-        return [int(probe.getsockname()[1]) for probe in probes]
-    finally:
-        for probe in probes:
-            probe.close()
 
 
 def check_free(port: int) -> None:

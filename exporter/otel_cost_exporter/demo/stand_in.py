@@ -57,7 +57,7 @@ HEADER: Final = "x-stand-in"
 PROVIDER_HEADERS: Final = {"x-stand-in-provider": "otel-cost"}
 _SENTENCE: Final = "This is the otel-cost stand-in provider: no LLM was called. "
 _IN_PROMPT: Final = re.compile(r"\[stand-in ([^\]]*)\]")
-_STARTUP_SECONDS: Final = 10
+_STARTUP_SECONDS: Final = 60
 
 
 # --- what a request asks for ---------------------------------------------------------------------------------------
@@ -273,7 +273,7 @@ def running(port: int = 0) -> Iterator[StandIn]:
 
     Raises:
         OSError: the port is taken.
-        RuntimeError: it did not start within ten seconds.
+        RuntimeError: it did not start within a minute.
     """
     listener, url = _listen(port)
     stand_in = StandIn(url)

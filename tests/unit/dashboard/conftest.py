@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
@@ -153,10 +154,11 @@ def answering() -> Callable[..., object]:
 
 
 @pytest.fixture
-def nobody() -> str:
-    """A URL where nothing listens."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as gone:
-        return f"http://127.0.0.1:{gone.server_port}"
+def nobody() -> Iterator[str]:
+    """A URL where nothing listens, and nothing can as long as the test runs."""
+    with socket.socket() as holding:
+        holding.bind(("127.0.0.1", 0))
+        yield f"http://127.0.0.1:{holding.getsockname()[1]}"
 
 
 @pytest.fixture(autouse=True)

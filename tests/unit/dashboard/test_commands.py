@@ -7,6 +7,7 @@ import socket
 import stat
 import subprocess
 import time
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     Start = Callable[..., subprocess.Popen[str]]
+
+
+SECONDS = 120
+"""How long to wait for what happens at once on a machine that has nothing else to do."""
 
 
 @pytest.fixture
@@ -43,12 +48,15 @@ def start(bin_folder: Path, tmp_path: Path) -> Iterator[Start]:
     yield run
     for process in started:
         process.terminate()  # a kill would leave its child
-        process.communicate(timeout=15)
+        process.communicate(timeout=SECONDS)
 
 
-def children(pid: int) -> list[int]:
-    found = subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True, check=False)
-    return [int(line) for line in found.stdout.split()]
+def page_of(process: subprocess.Popen[str]) -> int:
+    """The process of the page that the command `process` shows."""
+    ask = ["ps", "-o", "pid=,args=", "--ppid", str(process.pid)]
+    children = subprocess.run(ask, capture_output=True, text=True, check=True).stdout.splitlines()
+    (found,) = [child for child in children if "streamlit" in child]
+    return int(found.split()[0])
 
 
 def alive(pid: int) -> bool:
@@ -59,7 +67,7 @@ def alive(pid: int) -> bool:
     return True
 
 
-@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_it_says_where_it_is_and_ends_with_nothing_left(
     start: Start, nobody: str, ending: signal.Signals, tmp_path: Path
 ) -> None:
@@ -68,18 +76,18 @@ def test_it_says_where_it_is_and_ends_with_nothing_left(
     page = process.stdout.readline().removeprefix("Cost explorer: ").strip()
     assert process.stdout.readline() == f"Ledger service: {nobody}\n"
     port = int(page.removeprefix("http://127.0.0.1:"))
-    socket.create_connection(("127.0.0.1", port), timeout=5).close()
+    socket.create_connection(("127.0.0.1", port), timeout=SECONDS).close()
     opened = tmp_path / "opened"
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + SECONDS
     while not opened.exists() and time.monotonic() < deadline:
         time.sleep(0.05)
     assert opened.read_text().strip() == page
-    (child,) = children(process.pid)
+    child = page_of(process)
     process.send_signal(ending)
-    assert process.wait(15) == 0
+    assert process.wait(SECONDS) == 0
     assert not alive(child)
     with pytest.raises(ConnectionRefusedError):
-        socket.create_connection(("127.0.0.1", port), timeout=5)
+        socket.create_connection(("127.0.0.1", port), timeout=SECONDS)
 
 
 def test_a_port_in_use_is_one_clear_line(nobody: str) -> None:
@@ -124,9 +132,68 @@ def test_a_page_that_ends_by_itself_is_an_error(start: Start, nobody: str) -> No
     process = start("--url", nobody, "--port", "0", "--no-browser")
     assert process.stdout is not None
     assert process.stdout.readline().startswith("Cost explorer: ")
-    (child,) = children(process.pid)
-    os.kill(child, signal.SIGKILL)
-    assert process.wait(15) == 1
+    os.kill(page_of(process), signal.SIGKILL)
+    assert process.wait(SECONDS) == 1
+
+
+def test_a_browser_that_stays_open_does_not_keep_it_running(start: Start, nobody: str) -> None:
+    process = start("--url", nobody, "--port", "0", BROWSER="sleep 600 %s")
+    assert process.stdout is not None
+    assert process.stdout.readline().startswith("Cost explorer: ")
+    process.send_signal(signal.SIGINT)
+    assert process.wait(SECONDS) == 0
+
+
+def test_a_signal_before_the_page_is_up_ends_it(monkeypatch: pytest.MonkeyPatch, nobody: str) -> None:
+    def interrupted(*arguments: object, **options: object) -> subprocess.Popen[bytes]:
+        assert arguments
+        signal.raise_signal(signal.SIGINT)
+        started.append(subprocess.Popen(["sleep", "600"], **options))  # type: ignore[call-overload]
+        return started[-1]
+
+    started: list[subprocess.Popen[bytes]] = []
+    before = signal.getsignal(signal.SIGINT)
+    monkeypatch.setattr(commands, "subprocess", SimpleNamespace(**{**vars(subprocess), "Popen": interrupted}))
+    result = CliRunner().invoke(commands.dashboard, ["--url", nobody, "--port", "0"])
+    assert (result.exit_code, result.output) == (0, "")
+    assert [child.returncode for child in started] == [-signal.SIGTERM]
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_signal_that_is_ignored_stays_ignored() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with commands._asked_to_end() as asked:
+            signal.raise_signal(signal.SIGHUP)
+        assert asked == []
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_where_somebody_takes_its_free_port_it_takes_another(
+    monkeypatch: pytest.MonkeyPatch, nobody: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    chosen: list[int] = []
+
+    def free_port(port: int) -> int:
+        chosen.append(found(port) if chosen else taken)
+        return chosen[-1]
+
+    def look(*_: object) -> bool:
+        signal.raise_signal(signal.SIGTERM)
+        return True
+
+    found, looks = commands._free_port, iter((commands._comes_up, look))
+    monkeypatch.setattr(commands, "_free_port", free_port)
+    monkeypatch.setattr(commands, "_comes_up", lambda *args: next(looks)(*args))
+    with socket.socket() as somebody:
+        somebody.bind(("127.0.0.1", 0))
+        taken = somebody.getsockname()[1]
+        result = CliRunner().invoke(commands.dashboard, ["--url", nobody, "--port", "0", "--no-browser"])
+    assert result.exit_code == 0
+    assert f"Port {taken} is not available" in capfd.readouterr().err
+    assert result.output.startswith(f"Cost explorer: http://127.0.0.1:{chosen[-1]}\n")
+    assert chosen[-1] != taken
 
 
 def test_a_child_that_does_not_heed_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
