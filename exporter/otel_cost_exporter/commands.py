@@ -16,12 +16,12 @@ from rich.console import Console
 from otel_cost import settings
 from otel_cost_exporter import service, tables
 from otel_cost_exporter.address import Address
-from otel_cost_exporter.books import drain_spool, open_books
+from otel_cost_exporter.books import drain_spool, not_counted, open_books
 from otel_cost_exporter.errors import LedgerError, QuestionError
-from otel_cost_exporter.question import FILTERS, GROUPINGS
+from otel_cost_exporter.question import FILTERS, GROUPINGS, askable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from otel_cost_exporter.books import Books
 
@@ -39,6 +39,16 @@ class _AddressType(click.ParamType[Address]):
             return value if isinstance(value, Address) else Address.parse(value)
         except ValueError as error:
             self.fail(str(error), param, ctx)
+
+
+class _UrlType(click.ParamType[str]):
+    name = "url"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        try:
+            return str(settings.URL.read(value))  # one reading for the option and the variable
+        except ValueError as error:
+            self.fail(f"{value!r}: {error}", param, ctx)
 
 
 _FILE: Final = click.Path(dir_okay=False, path_type=Path)
@@ -105,7 +115,11 @@ def _say_where(running: service.Service, options: service.Options) -> None:
 def _asking(command: Callable[..., None]) -> Callable[..., None]:
     """The options of every command that asks the books."""
     for option in (
-        click.option("--url", help=f"Ask this ledger service. Default where one has the file: {settings.URL.name}."),
+        click.option(
+            "--url",
+            type=_UrlType(),
+            help=f"Ask this ledger service. Default where one has the file: {settings.URL.name}.",
+        ),
         click.option("--ledger", type=_FILE, help=f"Ask this DuckDB file. Default: {settings.LEDGER.name}."),
         click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table."),
     ):
@@ -147,9 +161,13 @@ def summary(
     parameters = [("by", name) for name in by]
     parameters += [(name, options[name]) for name in ("since", "until") if options[name]]
     parameters += [(name, wanted) for name in FILTERS for wanted in options[f"filter_{name}"]]
-    parameters += [_equation(text) for text in where]
+    _require_one(ledger, url)
+    owners = [_equation(text) for text in where]
     with _errors_as_lines(), open_books(ledger, url) as (books, place):
-        document = books.summary(parameters)
+        _check_dimensions(owners, books)
+        document = books.summary(parameters + owners)
+        if ledger is None and (line := not_counted(books)):
+            click.echo(line, err=True)
     if as_json:
         click.echo(json.dumps(document, indent=2))
         return
@@ -166,15 +184,32 @@ def _equation(text: str) -> tuple[str, str]:
     return name, wanted
 
 
+def _check_dimensions(owners: Sequence[tuple[str, str]], books: Books) -> None:
+    """Refuse what the books would refuse in the words of their HTTP API, and what there would be no dimension."""
+    own = askable(books.dimensions()) if owners else ()
+    for name, wanted in owners:
+        if name not in {*FILTERS, *own}:
+            raise click.UsageError(
+                f"--where {name}={wanted}: no call in the books has a dimension {name!r}; "
+                f"of your own they have {', '.join(own) or 'none'}"
+            )
+
+
+def _require_one(ledger: Path | None, url: str | None) -> None:
+    if ledger is not None and url is not None:
+        raise click.UsageError("--ledger and --url name different books: give one of them")
+
+
 @click.command()
 @click.argument("run", required=False)
 @click.option("--spool", type=_FOLDER, help=f"The folder that is drained first. Default: {settings.SPOOL.name}.")
 @_asking
 def report(run: str | None, spool: Path | None, ledger: Path | None, url: str | None, *, as_json: bool) -> None:
     """What RUN cost, by stage, model and role; without RUN, what every run cost. Drains the spool first."""
+    _require_one(ledger, url)
     with _errors_as_lines():
-        if left := drain_spool(spool or settings.get(settings.SPOOL), ledger, url):
-            click.echo(left, err=True)
+        for line in drain_spool(spool, ledger, url):
+            click.echo(line, err=True)
         with open_books(ledger, url) as (books, place):
             document = books.summary([("by", "run")]) if run is None else _run_report(books, run)
     if as_json:

@@ -58,6 +58,11 @@ class Question:
     until: datetime | None = None
 
 
+def askable(dimensions: Collection[str]) -> tuple[str, ...]:
+    """Those of `dimensions` that are the user's own, by name; but for those called like a figure or a parameter."""
+    return tuple(sorted(set(dimensions) - {*GROUPINGS, *FIGURES, "by", "since", "until"}))
+
+
 def read(parameters: Iterable[tuple[str, str]], own_dimensions: Collection[str]) -> Question:
     """The question that `parameters` ask.
 
@@ -68,7 +73,7 @@ def read(parameters: Iterable[tuple[str, str]], own_dimensions: Collection[str])
     Raises:
         QuestionError: a parameter is unknown or cannot be read; the text names it and what is allowed.
     """
-    own = tuple(sorted(set(own_dimensions) - {*GROUPINGS, *FIGURES, "by", "since", "until"}))
+    own = askable(own_dimensions)
     by: list[str] = []
     filters: dict[str, tuple[str, ...]] = {}
     times: dict[str, datetime] = {}
@@ -78,6 +83,8 @@ def read(parameters: Iterable[tuple[str, str]], own_dimensions: Collection[str])
             if value not in by:
                 by.append(value)
         elif name in {"since", "until"}:
+            if name in times:
+                raise QuestionError(f"{name} is given more than once")
             times[name] = _time(name, value)
         else:
             _require(name, ("by", "since", "until", *FILTERS, *own), f"parameter {name!r} is unknown, allowed are")

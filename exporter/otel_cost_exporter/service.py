@@ -51,6 +51,7 @@ class Service:
     Raises:
         LedgerFileError: the ledger cannot be opened; `LedgerLockedError` where another process has it.
         AddressError: a port cannot be listened on.
+        SpoolError: the spool cannot be made, read or written.
     """
 
     def __init__(self, options: Options) -> None:

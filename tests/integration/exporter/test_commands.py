@@ -220,14 +220,122 @@ def test_what_is_no_ledger_service_is_said(
         (("--by", "modle"), "by='modle' is unknown, by can be: project, plan"),
         (("--since", "yesterday"), "since='yesterday' is no time"),
         (("--where", "tenant"), "--where tenant: write it like --where tenant=acme"),
-        (("--where", "tenant=x"), "parameter 'tenant' is unknown"),
+        (
+            ("--where", "tenant=x"),
+            "--where tenant=x: no call in the books has a dimension 'tenant'; of your own they have area",
+        ),
+        (("--where", "by=model"), "--where by=model: no call in the books has a dimension 'by'"),
+        (("--where", "since=24h"), "--where since=24h: no call in the books has a dimension 'since'"),
+        (("--where", "area=x", "--where", "day=1"), "--where day=1: no call in the books has a dimension 'day'"),
     ],
 )
 def test_bad_parameters_are_named(run: Run, ledger_file: Path, arguments: tuple[str, ...], line: str) -> None:
-    fill(ledger_file, call(1))
+    fill(ledger_file, call(1, otel_cost__area="x"))
     done = run("summary", *arguments)
     assert done.exit_code == 2
     assert line in done.output
+
+
+def test_an_unknown_dimension_is_said_alike_by_file_and_service(run: Run, service: Service) -> None:
+    done = run("summary", "--where", "tenant=x", "--url", service.url)
+    assert done.exit_code == 2
+    assert "no call in the books has a dimension 'tenant'; of your own they have none" in done.output
+
+
+@pytest.mark.parametrize("command", [("summary",), ("report",), ("report", "r1")])
+def test_two_books_at_once_are_refused(
+    run: Run, ledger_file: Path, spool_folder: Path, command: tuple[str, ...]
+) -> None:
+    segments.write(spool_folder, request(call(1)))
+    done = run(*command, "--url", NOBODY, "--ledger", str(ledger_file))
+    assert done.exit_code == 2
+    assert "--ledger and --url name different books: give one of them" in done.output
+    assert spool.waiting(spool_folder) == 1
+
+
+@pytest.mark.parametrize("url", ["127.0.0.1:4318", "ftp://127.0.0.1/x", "file:///etc/passwd", "http://"])
+def test_a_url_that_is_none_is_a_usage_error(run: Run, url: str) -> None:
+    for command in ("summary", "report"):
+        done = run(command, "--url", url)
+        assert done.exit_code == 2
+        assert f"{url!r}: it must be a URL like http://127.0.0.1:4318" in done.output
+
+
+def test_a_grpc_port_is_no_place_to_ask(run: Run, service: Service) -> None:
+    done = run("summary", "--url", f"http://{service.grpc}")
+    assert done.exit_code == 1
+    assert done.output.startswith(f"Error: no ledger service answers at http://{service.grpc}: ")
+    assert done.output.endswith(": what answers there speaks no HTTP: is it the gRPC port?\n")
+
+
+def test_a_path_that_cannot_be_is_one_clear_line(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    in_the_way = tmp_path / "file"
+    in_the_way.touch()
+    monkeypatch.setenv("OTEL_COST_SPOOL", str(in_the_way))
+    for arguments in (("report",), ("report", "r1"), ("serve", "--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0")):
+        done = run(*arguments)
+        line = f"spool {in_the_way} cannot be used: it is no folder. Choose another with --spool or OTEL_COST_SPOOL"
+        assert (done.exit_code, done.output) == (1, f"Error: {line}\n")
+    below = run("serve", "--spool", str(in_the_way / "x"), "--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0")
+    assert (below.exit_code, below.output.count("\n")) == (1, 1)
+    assert f"spool {in_the_way / 'x'} cannot be used: Not a directory" in below.output
+    for ledger in (tmp_path / ("x" * 300), in_the_way / "x", in_the_way):
+        monkeypatch.setenv("OTEL_COST_LEDGER", str(ledger))
+        done = run("summary")
+        assert (done.exit_code, done.output.count("\n")) == (1, 1)
+        assert str(ledger) in done.output
+
+
+def test_what_waits_in_the_spool_is_said_and_how_to_book_it(run: Run, ledger_file: Path, spool_folder: Path) -> None:
+    for n in (1, 2):
+        segments.write(spool_folder, request(call(n)))
+    done = run("summary")
+    assert done.exit_code == 1
+    assert done.output.endswith(
+        f"; 2 segments wait in the spool {spool_folder} and are not in the books yet: otel-cost report takes them in\n"
+    )
+    assert lines(run("report").output)[0] == ["Runs,", "ledger", str(ledger_file)]
+    segments.write(spool_folder, request(call(3)))
+    later = run("summary")
+    assert later.exit_code == 0
+    assert later.stderr == (
+        f"1 segment waits in the spool {spool_folder} and is not in the books yet: otel-cost report takes it in\n"
+    )
+    assert lines(later.stdout)[-1][:2] == ["total", "2"]
+    assert run("summary", "--ledger", str(ledger_file)).stderr == ""  # which may have another spool
+    json.loads(run("summary", "--json").stdout)
+
+
+def test_where_another_process_has_the_file_a_report_is_no_way_out(
+    run: Run, serving: Callable[[], AbstractContextManager[Any]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("OTEL_COST_SPOOL", str(tmp_path / "elsewhere"))
+    segments.write(tmp_path / "elsewhere", request(call(1)))
+    with serving():
+        assert run("summary").output.endswith("start one with otel-cost serve\n")
+
+
+def test_a_report_says_what_it_leaves_in_the_spool(run: Run, ledger_file: Path, tmp_path: Path) -> None:
+    fill(ledger_file, call(1))
+    missing = run("report", "--spool", str(tmp_path / "no" / "such"))
+    assert (missing.exit_code, missing.stderr) == (
+        0,
+        f"Spool {tmp_path / 'no' / 'such'} is not there: nothing to drain\n",
+    )
+    assert run("report").stderr == ""
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "thesis.txt").write_text("precious")
+    (home / ".hidden").touch()
+    left = f"Spool {home} holds what is no segment, and it is left alone: thesis.txt\n"
+    assert run("report", "--spool", str(home)).stderr == left
+    stuck = segments.write(home, b"no protobuf")
+    segments.write(home, request(call(2)))
+    (home / spool.ASIDE).touch()
+    done = run("report", "--spool", str(home))
+    assert done.stderr == f"{left}Spool file {stuck} is not drained for now: File exists\n"
+    assert lines(done.stdout)[-1][:2] == ["total", "2"]
+    assert (home / "thesis.txt").read_text() == "precious"
 
 
 def test_a_report_drains_the_spool_and_breaks_a_run_down(run: Run, spool_folder: Path) -> None:

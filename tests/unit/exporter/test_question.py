@@ -64,6 +64,8 @@ def test_what_is_no_time_is_named(text: str) -> None:
         ([("tenent", "x")], r"parameter 'tenent' is unknown, allowed are: by, since, until, project, .*, tenant\Z"),
         ([("hour", "x")], "parameter 'hour' is unknown"),
         ([("", "")], "parameter '' is unknown"),
+        ([("since", "24h"), ("by", "run"), ("since", "1h")], "since is given more than once"),
+        ([("until", "24h"), ("until", "24h")], "until is given more than once"),
     ],
 )
 def test_an_unknown_parameter_is_named_with_the_allowed(parameters: list[tuple[str, str]], line: str) -> None:
