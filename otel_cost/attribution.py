@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 _logger = logging.getLogger(__name__)
 _LONGEST_ID = 256
 _MOST_OWN_DIMENSIONS = 32
+_NO_DIMENSION = "run"
+"""Where a budget that names no dimension stands."""
 _dimension_of = lru_cache(maxsize=4096)(semconv.dimension_of)
 
 # The baggage that we take off a request to a provider, kept for whatever calls a model further down.
@@ -31,8 +33,9 @@ _PAYER = context.create_key("otel_cost.payer")
 
 @dataclass(frozen=True, slots=True)
 class Budgeted:
-    """A budget as baggage names it: the limit of one id of a dimension, still as text."""
+    """A budget as baggage names it: the limit of one id of a dimension, still as text; `key` is the member's."""
 
+    key: str
     dimension: str
     id: str | None
     limit: str
@@ -101,10 +104,12 @@ def _replaced(current: Context, members: Mapping[str, str]) -> Iterator[Budgeted
 
 
 def budgeted(members: Mapping[str, str]) -> Iterator[Budgeted]:
-    """The budgets that the baggage `members` name."""
+    """The budgets that the baggage `members` name. One that names no dimension is the request's own."""
     for key, value in members.items():
-        if key.startswith(semconv.BUDGET_PREFIX) and (dimension := semconv.budgeted_dimension_of(key)):
-            yield Budgeted(dimension, members.get(semconv.dimension_key(dimension)), value)
+        if semconv.is_budget(key):
+            dimension = semconv.budgeted_dimension_of(key)
+            id_ = members.get(semconv.dimension_key(dimension)) if dimension else None
+            yield Budgeted(key, dimension or _NO_DIMENSION, id_, value)
 
 
 def held() -> tuple[Budgeted, ...]:
@@ -167,7 +172,7 @@ def _ours(current: Context | None) -> dict[str, str]:
 @lru_cache(maxsize=4096)
 def _is_understood(key: str) -> bool:
     """Whether the baggage member `key` is one that we know; the log says it once where it is not."""
-    if semconv.dimension_of(key) or semconv.budgeted_dimension_of(key):
+    if semconv.dimension_of(key) or semconv.is_budget(key):
         return True
     _logger.warning(
         "%s in baggage is passed over: %s<dimension>=<id> says who pays, %s<dimension>=<limit> sets a budget",

@@ -29,7 +29,8 @@ class BudgetExceededError(RuntimeError):
             0 where nothing is left, whatever it costs.
         unit: ``USD`` or ``tokens``.
         model: the model that the call asked for.
-        reason: why nobody can tell what the call would have cost; None where `call` says it.
+        reason: why the limit could not be read, or why nobody can tell what the call would have cost; None where
+            `limit` and `call` say it.
     """
 
     def __init__(
@@ -50,6 +51,8 @@ class BudgetExceededError(RuntimeError):
         super().__init__(self._line())
 
     def _line(self) -> str:
+        if self.reason and self.call is not None:
+            return f"budget of {self.scope} {self.id!r} refused a call to {self.model!r}: {self.reason}"
         budget = f"budget of {self.scope} {self.id!r} ({self._amount(self.limit)})"
         if self.call is None:
             return (

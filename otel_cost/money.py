@@ -25,14 +25,11 @@ def usd(amount: Decimal | int | str) -> Decimal:
     """
     try:
         value = Decimal(amount)
-    except InvalidOperation:
-        raise ValueError(f"{amount!r} is not an amount of money: write it like 0.05") from None
-    if not value.is_finite():
-        raise ValueError(f"{amount!r} is not an amount of money: it must be finite")
-    try:
-        return value.quantize(_QUANTUM, context=_CONTEXT)
-    except InvalidOperation:
-        raise ValueError(f"{amount!r} is not an amount of money: it is too large") from None
+        if value.is_finite():
+            return value.quantize(_QUANTUM, context=_CONTEXT)
+    except InvalidOperation:  # no number, or too large a one
+        pass
+    raise ValueError(f"{amount!r} is not an amount of money: write it like 0.05")
 
 
 def text(amount: Decimal) -> str:

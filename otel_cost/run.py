@@ -16,9 +16,11 @@ from otel_cost import attribution, semconv
 from otel_cost.budgets.limit import Limit
 
 _INSTRUMENT = "opentelemetry-instrument"
+_LONGEST_BAGGAGE = 8192
+"""Characters that OpenTelemetry takes of a baggage header."""
 
 
-@click.command(context_settings={"ignore_unknown_options": True})
+@click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
 @click.option("--budget", metavar="LIMIT", help="What the run may spend: 0.05 (USD) or 20000tok (tokens).")
 @click.option("--run", "run_id", metavar="ID", help="The run's id. Made up where it is not given.")
 @click.option("--set", "dimensions", metavar="DIMENSION=ID", multiple=True, help="Who pays, e.g. --set project=atlas.")
@@ -29,27 +31,55 @@ def run(budget: str | None, run_id: str | None, dimensions: tuple[str, ...], com
     \b
     otel-cost run --budget 0.05 -- python app.py
     """  # noqa: D301 - click reads the \b
-    members = {semconv.dimension_key("run"): run_id or _made_up_id()}
     try:
-        attribution.check_id("run", members[semconv.dimension_key("run")])
+        paying = _paying(run_id, dimensions)
+        members = {semconv.dimension_key(name): id_ for name, id_ in paying.items()}
         if budget is not None:
-            members[semconv.budget_key("run")] = Limit.parse(budget).text
-        members.update(_attributed(item) for item in dimensions)
+            members[semconv.budget_key("run")] = _no_wider(Limit.parse(budget)).text
     except ValueError as error:
         raise click.UsageError(str(error)) from None
     _start(command, {**os.environ, "BAGGAGE": _baggage(members)})
+
+
+def _paying(run_id: str | None, dimensions: tuple[str, ...]) -> dict[str, str]:
+    """Dimension -> id: who pays.
+
+    Raises:
+        ValueError: what cannot be carried, or is said twice.
+    """
+    found: dict[str, str] = {}
+    for item in (*([f"run={run_id}"] if run_id is not None else []), *dimensions):
+        dimension, equals, id_ = item.partition("=")
+        if not equals:
+            raise ValueError(f"--set {item}: write DIMENSION=ID, as in --set project=atlas")
+        if found.setdefault(dimension, id_) != id_:
+            raise ValueError(f"{dimension} is given twice: {found[dimension]!r} and {id_!r}")
+        attribution.check_id(attribution.check_dimension(dimension), id_)
+    return {"run": _made_up_id(), **found}
 
 
 def _made_up_id() -> str:
     return f"run-{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:4]}"
 
 
-def _attributed(item: str) -> tuple[str, str]:
-    dimension, equals, identity = item.partition("=")
-    if not equals:
-        raise ValueError(f"--set {item}: write DIMENSION=ID, as in --set project=atlas")
-    name = attribution.check_dimension(dimension)
-    return semconv.dimension_key(name), attribution.check_id(name, identity)
+def _no_wider(limit: Limit) -> Limit:
+    """`limit`, or the one around it, which this command was itself given in BAGGAGE, where that is tighter.
+
+    Raises:
+        ValueError: they have no unit in common, or the one around cannot be read.
+    """
+    text = attribution.process_members().get(semconv.budget_key("run"))
+    if text is None:
+        return limit
+    try:
+        around = Limit.parse(text)
+    except ValueError as error:
+        raise ValueError(f"the budget in BAGGAGE: {error}") from None
+    if around.in_tokens != limit.in_tokens:
+        raise ValueError(f"BAGGAGE sets a budget of {around.text} around this one: give --budget in the same unit")
+    if around.amount < limit.amount:
+        click.echo(f"BAGGAGE sets a budget of {around.text} around this one: it holds, not {limit.text}", err=True)
+    return min(limit, around, key=lambda one: one.amount)
 
 
 def _baggage(members: dict[str, str]) -> str:
@@ -63,7 +93,8 @@ def _baggage(members: dict[str, str]) -> str:
     header = ",".join([*(f"{key}={quote(value)}" for key, value in members.items()), *others])
     arrived = attribution.members_of(header)
     if lost := [key for key, value in members.items() if arrived.get(key) != value]:
-        raise click.UsageError(f"baggage is too long to carry {', '.join(lost)}: BAGGAGE has {len(header)} characters")
+        why = "it would be too long" if len(header) > _LONGEST_BAGGAGE else "an id has no ; and no space around it"
+        raise click.UsageError(f"baggage cannot carry {', '.join(lost)}: {why}")
     return header
 
 
@@ -75,7 +106,8 @@ def _start(command: tuple[str, ...], environ: dict[str, str]) -> None:
     if command[0].startswith("-"):
         raise click.NoSuchOption(command[0], possibilities=["--budget", "--run", "--set"])
     if shutil.which(command[0]) is None:
-        raise click.ClickException(f"there is no program {command[0]!r} to run")
+        what = "is not executable" if Path(command[0]).exists() else "is not there"
+        raise click.ClickException(f"the program {command[0]!r} {what}")
     arguments = command if Path(command[0]).name == _INSTRUMENT else (instrument, *command)
     sys.stdout.flush()
     os.execve(arguments[0] if Path(arguments[0]).is_absolute() else instrument, arguments, environ)  # noqa: S606 - that is what it is for

@@ -99,6 +99,11 @@ def is_dimension(name: str) -> bool:
     return _DIMENSION.match(name) is not None and name not in RESERVED
 
 
+def is_budget(key: str) -> bool:
+    """Whether the baggage member `key` is meant to set a budget, be it that it names no dimension."""
+    return key.startswith(BUDGET_PREFIX) or f"{key}." == BUDGET_PREFIX
+
+
 def dimension_key(dimension: str) -> str:
     """The baggage member and span attribute that carry the id of `dimension`."""
     return PREFIX + dimension

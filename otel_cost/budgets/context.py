@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from opentelemetry.context import Context
 
 _logger = logging.getLogger(__name__)
-_NOTHING = Limit(Decimal(0))
 _enforced = False
 _unreadable: set[str] = set()
 _MOST_UNREADABLE = 1000
@@ -94,13 +93,16 @@ def budgets_in(found: Mapping[str, str], current: Context | None = None) -> tupl
 def _limit(named: attribution.Budgeted) -> Limit:
     """The limit that somebody asked for; nothing may be spent where it cannot be read, and the log says why."""
     try:
-        return Limit.parse(named.limit)
+        if semconv.budgeted_dimension_of(named.key) is not None:
+            return Limit.parse(named.limit)
+        flaw = f"it names no dimension, as in {semconv.budget_key('run')}"
     except ValueError as error:
-        line = f"{semconv.budget_key(named.dimension)}={named.limit} in baggage: {error}. It lets nothing through"
-        if line not in _unreadable and len(_unreadable) < _MOST_UNREADABLE:
-            _unreadable.add(line)
-            _logger.warning("%s", line)
-        return _NOTHING
+        flaw = str(error)
+    line = f"{named.key}={named.limit} in baggage: {flaw}. It lets nothing through"
+    if line not in _unreadable and len(_unreadable) < _MOST_UNREADABLE:
+        _unreadable.add(line)
+        _logger.warning("%s", line)
+    return Limit(Decimal(0), flaw=line)
 
 
 def _trace_id(current: Context | None) -> str:

@@ -18,10 +18,12 @@ class Limit:
     Attributes:
         amount: US dollars, or tokens (input and output together) where `in_tokens`.
         in_tokens: which of the two.
+        flaw: why it could not be read, so that nothing may be spent; None mostly.
     """
 
     amount: Decimal
     in_tokens: bool = False
+    flaw: str | None = None
 
     @property
     def text(self) -> str:
@@ -40,9 +42,10 @@ class Limit:
         if plain.endswith(semconv.TOKENS_SUFFIX):
             return cls.of_tokens(plain.removesuffix(semconv.TOKENS_SUFFIX))
         try:
-            return cls.of_usd(plain)
+            money.usd(plain)
         except ValueError as error:
             raise ValueError(f"{error}, or like 20000{semconv.TOKENS_SUFFIX} for tokens") from None
+        return cls.of_usd(plain)
 
     @classmethod
     def of_usd(cls, amount: Decimal | int | str) -> Limit:

@@ -164,7 +164,7 @@ def _refusal(budget: Budget, account: Account, ask: Ask) -> BudgetExceededError:
         call=call,
         unit="tokens" if limit.in_tokens else money.CURRENCY,
         model=ask.model,
-        reason=ask.reason if call is None else None,
+        reason=limit.flaw or (ask.reason if call is None else None),
     )
 
 

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -126,8 +127,6 @@ time.sleep(600)
 
 
 def test_a_process_does_not_wait_for_ever_for_its_last_spans(monkeypatch: pytest.MonkeyPatch) -> None:
-    import threading
-
     for_ever = threading.Event()
     monkeypatch.setattr(endings, "_FLUSH_SECONDS", 0.01)
     monkeypatch.setattr(endings, "end_all", for_ever.wait)

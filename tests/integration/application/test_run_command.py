@@ -84,7 +84,12 @@ def test_the_programs_own_exit_status_and_options_are_its_own(bin_folder: Path) 
         ([], "Missing argument"),
         (["--budgt", "1", "true"], "No such option"),
         (["--budget", "20000tokens", "x"], "or like 20000tok for tokens"),
-        (["no-such-program-here"], "there is no program 'no-such-program-here' to run"),
+        (["--budget", "-1", "x"], "must not be negative"),
+        (["no-such-program-here"], "the program 'no-such-program-here' is not there"),
+        (["--run", "a;", "x"], "baggage cannot carry otel_cost.run: an id has no ; and no space around it"),
+        (["--set", "project= a", "x"], "baggage cannot carry otel_cost.project"),
+        (["--run", "r1", "--set", "run=r2", "x"], "run is given twice: 'r1' and 'r2'"),
+        (["--set", "project=a", "--set", "project=b", "x"], "project is given twice: 'a' and 'b'"),
     ],
 )
 def test_what_cannot_be_is_said_in_one_line(arguments: list[str], message: str) -> None:
@@ -94,11 +99,47 @@ def test_what_cannot_be_is_said_in_one_line(arguments: list[str], message: str) 
         assert message in result.output
 
 
+def test_a_program_that_cannot_be_executed_is_named(bin_folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text("print('never')")
+    done = run(bin_folder, tmp_path / "app.py")
+    assert done.stderr == f"Error: the program '{tmp_path}/app.py' is not executable\n"
+
+
 def test_a_budget_that_would_not_arrive_is_refused() -> None:
     long = [argument for name in "abcdefg" for argument in ("--set", f"{name}={'é' * 250}")]
     result = CliRunner().invoke(main, ["run", *long, "--budget", "1", "true"])
     assert result.exit_code == 2
-    assert "baggage is too long to carry" in result.output
+    assert "it would be too long" in result.output
+
+
+@pytest.mark.parametrize(
+    ("around", "given", "holds"),
+    [("0.001", "5", "0.001"), ("5", "0.001", "0.001"), ("200tok", "3000tok", "200tok"), ("1", "1.00", "1")],
+)
+def test_a_run_inside_a_run_has_the_tighter_budget(around: str, given: str, holds: str, bin_folder: Path) -> None:
+    show = "import os; print(os.environ['BAGGAGE'])"
+    baggage = f"otel_cost.run=outer,otel_cost.budget.run={around}"
+    done = run(bin_folder, "--run", "r1", "--budget", given, "--", sys.executable, "-c", show, BAGGAGE=baggage)
+    assert done.stdout.strip() == f"otel_cost.run=r1,otel_cost.budget.run={holds}"
+    said = f"BAGGAGE sets a budget of {around} around this one: it holds, not {given}\n"
+    assert (said in done.stderr) == (holds != given and around == holds and given != "1.00")
+
+
+@pytest.mark.parametrize(
+    ("around", "said"), [("200tok", "give --budget in the same unit"), ("lots", "the budget in BAGGAGE: 'lots' is not")]
+)
+def test_a_run_inside_a_run_whose_budgets_cannot_be_compared_does_not_start(
+    around: str, said: str, bin_folder: Path
+) -> None:
+    done = run(bin_folder, "--budget", "5", "true", BAGGAGE=f"otel_cost.run=outer,otel_cost.budget.run={around}")
+    assert done.returncode == 2
+    assert said in done.stderr
+
+
+def test_what_follows_the_program_is_its_own(bin_folder: Path) -> None:
+    program = [sys.executable, "-c", "import os, sys; print(sys.argv[1:], os.environ['BAGGAGE'])"]
+    done = run(bin_folder, "--run", "r1", *program, "--run", "mine", "--budget", "5", "--set", "x=y", BAGGAGE="")
+    assert done.stdout.strip() == "['--run', 'mine', '--budget', '5', '--set', 'x=y'] otel_cost.run=r1"
 
 
 def test_a_missing_instrument_says_what_brings_it(monkeypatch: pytest.MonkeyPatch) -> None:

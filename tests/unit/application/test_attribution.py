@@ -42,12 +42,12 @@ def test_a_reserved_name_is_no_dimension(name: str) -> None:
 def test_a_member_that_means_nothing_is_named_once(caplog: pytest.LogCaptureFixture) -> None:
     attribution._is_understood.cache_clear()
     for _ in range(2):
-        assert attribution.members_of("otel_cost.budgt.run=1,otel_cost.budget=2,otel_cost.run=r1") == {
+        assert attribution.members_of("otel_cost.budgt.run=1,otel_cost.calls=2,otel_cost.run=r1") == {
             "otel_cost.run": "r1"
         }
     assert [record.getMessage().partition(" in baggage")[0] for record in caplog.records] == [
         "otel_cost.budgt.run",
-        "otel_cost.budget",
+        "otel_cost.calls",
     ]
 
 
@@ -78,9 +78,9 @@ def test_other_peoples_baggage_is_left_alone() -> None:
 
 def test_a_budget_that_code_set_holds_however_baggage_changes() -> None:
     with budget("run", "outer", limit_usd="1"):
-        assert attribution.held() == (Budgeted("run", "outer", "1"),)
+        assert attribution.held() == (Budgeted("otel_cost.budget.run", "run", "outer", "1"),)
         token = context.attach(context.Context())  # as a server does with what a request brings
-        assert attribution.held() == (Budgeted("run", "outer", "1"),)
+        assert attribution.held() == (Budgeted("otel_cost.budget.run", "run", "outer", "1"),)
         context.detach(token)
     assert attribution.held() == ()
 
@@ -94,7 +94,7 @@ def test_a_budget_in_baggage_holds_where_an_inner_block_replaces_it() -> None:
     try:
         assert attribution.held() == ()
         with attribute(run="inner"):
-            assert attribution.held() == (Budgeted("run", "outer", "1"),)
+            assert attribution.held() == (Budgeted("otel_cost.budget.run", "run", "outer", "1"),)
         with attribute(stage="draft"):
             assert attribution.held() == ()
     finally:
@@ -131,7 +131,7 @@ def test_what_is_carried_is_ours_alone() -> None:
         context.detach(token)
     assert inherited is not None
     assert inherited.members == {"otel_cost.run": "r1", "otel_cost.budget.run": "1"}
-    assert inherited.held == (Budgeted("run", "r1", "1"),)
+    assert inherited.held == (Budgeted("otel_cost.budget.run", "run", "r1", "1"),)
     with attribution.inheriting(inherited):
         assert attribution.members() == inherited.members
         assert attribution.held() == inherited.held

@@ -250,9 +250,29 @@ def test_a_budget_that_cannot_be_read_lets_nothing_through_and_says_so_once(capl
     with caplog.at_level(logging.WARNING):
         for _ in range(3):
             found = budgets_in({"otel_cost.run": "r1", "otel_cost.budget.run": "five"})
-            assert found == (Budget("run", "r1", Limit(Decimal(0))),)
+            flaw = (
+                "otel_cost.budget.run=five in baggage: 'five' is not an amount of money: write it like 0.05, or like "
+                "20000tok for tokens. It lets nothing through"
+            )
+            assert found == (Budget("run", "r1", Limit(Decimal(0), flaw=flaw)),)
     (record,) = caplog.records
-    assert "otel_cost.budget.run=five in baggage: 'five' is not an amount of money" in record.getMessage()
+    assert record.getMessage() == flaw
+    ask = Ask(Decimal("0.01"), 10, "gpt-4o")
+    with pytest.raises(BudgetExceededError) as refused:
+        MemoryStore().reserve(found, ask)
+    assert str(refused.value) == f"budget of run 'r1' refused a call to 'gpt-4o': {flaw}"
+
+
+@pytest.mark.parametrize(
+    "key", ["otel_cost.budget", "otel_cost.budget.", "otel_cost.budget.Run", "otel_cost.budget.cost"]
+)
+def test_a_budget_that_names_no_dimension_lets_nothing_through(key: str) -> None:
+    (found,) = budgets_in(attribution.members_of(f"{key}=0.01"))
+    assert (found.dimension, found.id, found.limit.amount) == ("run", "unnamed", 0)
+    assert (
+        found.limit.flaw
+        == f"{key}=0.01 in baggage: it names no dimension, as in otel_cost.budget.run. It lets nothing through"
+    )
 
 
 @pytest.mark.parametrize(

@@ -89,10 +89,23 @@ def test_a_response_without_usage_states_none(document: object) -> None:
     assert whole("openai.chat", document).usage is None
 
 
-@pytest.mark.parametrize("bad", [-5, 1.5, "12", True, None, [], {}])
-def test_a_figure_that_is_none_counts_for_nothing(bad: object) -> None:
-    document = {"usage": {"prompt_tokens": bad, "completion_tokens": 3, "prompt_tokens_details": bad}}
-    assert whole("openai.chat", document).usage == Usage(0, 3)
+def test_a_figure_that_is_not_there_counts_for_nothing_and_one_without_fraction_is_whole() -> None:
+    for document in ({"completion_tokens": 3.0}, {"prompt_tokens": None, "completion_tokens": 3}):
+        usage = whole("openai.chat", {"usage": document}).usage
+        assert usage == Usage(0, 3)
+        assert isinstance(usage.output_tokens, int)
+
+
+@pytest.mark.parametrize("bad", [-5, 1.5, "12", True, [], {}, 2**63, float("nan"), float("inf")])
+def test_what_is_no_count_is_not_taken_for_none(bad: object) -> None:
+    document = {"usage": {"prompt_tokens": bad, "completion_tokens": 3}}
+    reading = whole("openai.chat", document)
+    assert reading.usage is None
+    assert reading.unreadable == (f"prompt_tokens={bad!r}",)
+
+
+def test_a_usage_without_any_meter_is_none() -> None:
+    assert whole("openai.chat", {"usage": {"total_tokens": 7}}).usage is None
 
 
 def test_what_is_no_json_reads_as_nothing() -> None:

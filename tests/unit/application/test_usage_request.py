@@ -106,10 +106,12 @@ def test_a_body_that_says_nothing_is_still_a_call_to_a_vendor(body: bytes) -> No
     ("media", "kept"),
     [
         ("data:image/png;base64," + "iVBORw0KGgo=" * 100, 0),
-        ("A" * 4000, 0),
-        ("A" * 3998 + "==", 0),
+        ("data:text/plain;base64," + "aGVsbG8=" * 300, 2423),
+        ("iVBORw0KGgo" + "A" * 4000, 0),
+        ("/9j/4AAQ" + "A" * 3998 + "==", 0),
+        ("ab12" * 50_000, 200_000),  # an id, a hash or a genome is text
         ("word " * 400, 2000),
-        ("A" * 900, 900),
+        ("iVBORw0KGgo" + "A" * 900, 911),
     ],
 )
 def test_an_encoded_image_is_no_text(media: str, kept: int) -> None:
