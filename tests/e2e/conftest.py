@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -43,7 +44,7 @@ class Program:
         """End it with the signal `how`, and wait until it has."""
         if self.process.poll() is None:
             self.process.send_signal(how)
-        self.process.wait(30)
+        self.process.wait(120)
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +68,15 @@ def start(tmp_path_factory: pytest.TempPathFactory, bin_folder: Path) -> Iterato
         program.process.terminate()
     for program in programs:
         program.end()
+
+
+@pytest.fixture
+def port() -> Iterator[int]:
+    """A port of 127.0.0.1 that is handed out to nobody; only a server that is told to take it can, at any time."""
+    with socket.socket() as holding:
+        holding.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # so servers can listen there, as they do it too
+        holding.bind(("127.0.0.1", 0))
+        yield int(holding.getsockname()[1])
 
 
 @pytest.fixture(scope="session")
@@ -93,13 +103,13 @@ class Backends:
 
     def in_phoenix(self) -> dict[str, dict[str, Any]]:
         """All that Phoenix holds."""
-        answer = httpx2.get(f"{self.phoenix}/v1/projects/default/spans", params={"limit": 1000})
+        answer = httpx2.get(f"{self.phoenix}/v1/projects/default/spans", params={"limit": 1000}, timeout=60)
         return {span["context"]["span_id"]: span["attributes"] for span in answer.json()["data"]}
 
     def in_jaeger(self, service: str, **tags: str) -> dict[str, dict[str, Any]]:
         """The traces of `service` in Jaeger; of these the ones with a span that has all of `tags`."""
         asked = {"service": service, "limit": "1000", "tags": json.dumps(tags)}
-        traces = httpx2.get(f"{self.jaeger}/api/traces", params=asked).json()["data"]
+        traces = httpx2.get(f"{self.jaeger}/api/traces", params=asked, timeout=60).json()["data"]
         spans = [span for trace in traces for span in trace["spans"]]
         return {span["spanID"]: {tag["key"]: tag["value"] for tag in span["tags"]} for span in spans}
 

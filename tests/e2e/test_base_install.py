@@ -11,6 +11,7 @@ import pytest
 
 from otel_cost_exporter.demo import stand_in
 
+pytestmark = pytest.mark.timeout(1800)  # the first run downloads what it needs
 ABSENT = ("duckdb", "pyarrow", "streamlit", "fastapi", "grpc_health", "rich", "pandas")
 APP = """
 import openai
@@ -47,7 +48,7 @@ def run(*command: object, **environ: str) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=300,
         env={**clean, **environ},
     )
 

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     Start = Callable[..., Any]
 
+pytestmark = pytest.mark.timeout(3600)  # the first run builds what it needs
 SECRET = "the merger is signed on Friday"
 LISTENING = r'Starting GRPC server.*"endpoint": "(127\.0\.0\.1:\d+)"'
 
@@ -48,10 +49,10 @@ def config(root: Path) -> Path:
 
 
 def get(url: str) -> Any:
-    return httpx2.get(url).raise_for_status().json()
+    return httpx2.get(url, timeout=60).raise_for_status().json()
 
 
-def soon(what: Callable[[], Any], seconds: float = 60) -> Any:
+def soon(what: Callable[[], Any], seconds: float = 180) -> Any:
     """What `what` returns once it is true."""
     deadline = time.monotonic() + seconds
     while not (value := what()):
@@ -151,7 +152,7 @@ def priced(amount: str | None) -> dict[str, str]:
 
 
 def send(collector: Any, spans: list[ReadableSpan]) -> None:
-    exporter = OTLPSpanExporter(endpoint=f"http://{collector.says(LISTENING)}", insecure=True)
+    exporter = OTLPSpanExporter(endpoint=f"http://{collector.says(LISTENING)}", insecure=True, timeout=60)
     assert exporter.export(spans) is SpanExportResult.SUCCESS
     exporter.shutdown()
 
@@ -195,8 +196,9 @@ def test_the_same_exact_cost_is_in_the_ledger_and_in_the_tracing_backends(
     total = soon(lambda: (figures := get(f"{api}/v1/summary")["total"])["calls"] == 4 and figures)
     assert Decimal(total["cost_usd"]) == Decimal("0.004547500001")
     assert total["unknown_calls"] == 1
-    phoenix = soon(lambda: len(held := backends.in_phoenix()) == 5 and held)
-    jaeger = soon(lambda: len(held := backends.in_jaeger("shop")) == 5 and held)
+    sent = {f"{span.context.span_id:016x}" for span in spans}
+    phoenix = soon(lambda: (held := backends.in_phoenix()).keys() >= sent and held)
+    jaeger = soon(lambda: (held := backends.in_jaeger("shop")).keys() >= sent and held)
 
     service.end()
     costs = booked(tmp_path / "ledger.duckdb")
@@ -227,7 +229,7 @@ def test_the_sample_agent_unchanged_through_the_collector(
             OTEL_METRICS_EXPORTER="none",
             OTEL_LOGS_EXPORTER="none",
         )
-        assert agent.process.wait(90) == 0, agent.log.read_text()
+        assert agent.process.wait(300) == 0, agent.log.read_text()
         sent = len(provider.requests)
 
     total = soon(lambda: (figures := get(f"{api}/v1/summary")["total"])["calls"] == sent and figures)
@@ -297,9 +299,9 @@ def test_the_ledger_s_pipeline_carries_calls_and_nothing_of_their_content(collec
 
 
 def test_nothing_is_lost_when_the_ledger_and_the_collector_are_killed(
-    serve: Start, collect: Start, tmp_path: Path
+    serve: Start, collect: Start, tmp_path: Path, port: int
 ) -> None:
-    service, api = serve()
+    service, api = serve(f"127.0.0.1:{port}")
     collector = collect(api)
     send(collector, calls("shop", "0.0045"))
     soon(lambda: get(f"{api}/v1/summary")["total"]["calls"] == 1)

@@ -7,6 +7,7 @@ Commands in other blocks (```console, indented) need something of the reader's; 
 import os
 import re
 import shlex
+import signal
 import socket
 import subprocess
 from pathlib import Path
@@ -63,6 +64,20 @@ def free(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) != 0
 
 
+def output_of(shell: subprocess.Popen[str]) -> str:
+    """What it prints until it ends. Where it hangs, it is ended with all it started: later pages need the ports."""
+    try:
+        return shell.communicate(timeout=400)[0]
+    except subprocess.TimeoutExpired:
+        os.killpg(shell.pid, signal.SIGTERM)
+        try:
+            said = shell.communicate(timeout=60)[0]
+        except subprocess.TimeoutExpired:
+            os.killpg(shell.pid, signal.SIGKILL)
+            said = "... and not when it is asked to, either"
+    pytest.fail(f"it does not end:\n{said}")
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_a_pages_commands_work_as_they_stand(page: Path, tmp_path: Path, bin_folder: Path) -> None:
     (tmp_path / "app.py").write_text(APP)
@@ -89,8 +104,9 @@ def test_a_pages_commands_work_as_they_stand(page: Path, tmp_path: Path, bin_fol
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            start_new_session=True,
         )
-        output, _ = shell.communicate(timeout=240)
+        output = output_of(shell)
     if page.name == "budgets.md":  # the last command of that page is a program that its budget stops
         assert "BudgetExceededError" in output or "chapters, then: budget of run" in output
     else:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-import socket
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -46,8 +45,9 @@ BROWSER_ARGUMENTS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-SECONDS = 30_000
+PATIENCE = 120_000
 """How long to wait for the page, in milliseconds."""
+expect.set_options(timeout=PATIENCE)
 
 
 @dataclass(frozen=True)
@@ -219,7 +219,7 @@ def explorer(explore: Callable[[str], str], ledger: str) -> str:
 def browser(need_program: Callable[..., Path]) -> Iterator[Browser]:
     chromium = need_program("chromium", "chromium-browser", "google-chrome")
     with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=chromium, args=BROWSER_ARGUMENTS)
+        launched = playwright.chromium.launch(executable_path=chromium, args=BROWSER_ARGUMENTS, timeout=PATIENCE)
         yield launched
         launched.close()
 
@@ -231,7 +231,7 @@ def open_page(browser: Browser) -> Iterator[Open]:
 
     def opened(url: str, width: int = 1440, **options: Any) -> Page:
         page = browser.new_page(viewport={"width": width, "height": 1200}, **options)
-        page.set_default_timeout(SECONDS)
+        page.set_default_timeout(PATIENCE)
         page.on("pageerror", lambda error: troubles.append(str(error)))
         page.on("request", lambda request: troubles.append(request.url) if not is_local(request.url) else None)
         page.goto(url)
@@ -243,34 +243,32 @@ def open_page(browser: Browser) -> Iterator[Open]:
     assert not troubles
 
 
-def free_url() -> str:
-    """Where nothing listens yet."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return f"http://127.0.0.1:{probe.getsockname()[1]}"
-
-
 def is_local(url: str) -> bool:
     return urlsplit(url).scheme in {"data", "blob"} or urlsplit(url).hostname == "127.0.0.1"
 
 
 def summary(ledger: str, **parameters: str) -> Any:
-    return httpx2.get(f"{ledger}/v1/summary", params=parameters).json()
+    return httpx2.get(f"{ledger}/v1/summary", params=parameters, timeout=60).json()
+
+
+CELLS = """table => {
+    const texts = (within, selector) => [...within.querySelectorAll(selector)].map(cell => cell.innerText);
+    return [texts(table, "thead th"), ...[...table.querySelectorAll("tbody tr")].map(row => texts(row, "td"))];
+}"""
 
 
 def table(page: Page, name: str) -> Table:
     """A table as it stands on the page: its rows by their first cell."""
     found = page.get_by_role("table", name=name, exact=True)
-    expect(found).to_be_visible(timeout=SECONDS)
-    titles = found.locator("thead th").all_inner_texts()
-    rows = [row.locator("td").all_inner_texts() for row in found.locator("tbody tr").all()]
+    expect(found).to_be_visible()
+    titles, *rows = found.evaluate(CELLS)  # all at once: the page may be drawn anew at any time
     return {row[0]: dict(zip(titles, row, strict=True)) for row in rows}
 
 
 def card(page: Page, title: str) -> tuple[str, str]:
     """A figure of the top of the page: the figure, and the note under it."""
     metric = page.get_by_test_id("stMetric").filter(has_text=re.compile(f"^{title}"))
-    expect(metric).to_be_visible(timeout=SECONDS)
+    expect(metric).to_be_visible()
     box = page.get_by_test_id("stVerticalBlock").filter(has=metric).last
     return metric.get_by_test_id("stMetricValue").inner_text(), box.get_by_test_id("stCaptionContainer").inner_text()
 
@@ -304,7 +302,8 @@ def test_every_breakdown_is_the_ledgers_to_the_last_digit(open_page: Open, explo
 
 def test_a_budgets_row_tells_its_use(open_page: Open, explorer: str, ledger: str) -> None:
     rows = table(open_page(explorer), "Budgets")
-    budgets = {f"{row['dimension']} {row['id']}": row for row in httpx2.get(f"{ledger}/v1/budgets").json()["budgets"]}
+    asked = httpx2.get(f"{ledger}/v1/budgets", timeout=60).json()
+    budgets = {f"{row['dimension']} {row['id']}": row for row in asked["budgets"]}
     assert list(rows) == list(budgets) == ["run nightly-7", "run eval-1", "run import-3", "run nightly-8"]
     assert rows["run nightly-7"] == {
         "Budget": "run nightly-7",
@@ -328,10 +327,11 @@ def test_a_link_reopens_the_same_view(open_page: Open, explorer: str, ledger: st
     table(page, "Spend by project")
     page.get_by_role("radio", name="7d", exact=True).click()
     page.get_by_role("radio", name="model", exact=True).click()
+    page.wait_for_url(lambda url: "period=7d" in url and "by=model" in url)
     filters = page.get_by_role("combobox", name="Project", exact=True)
     filters.click()
     filters.fill("atlas")
-    filters.press("Enter")
+    page.get_by_role("option", name="atlas", exact=True).click()
     filters.press("Escape")
     page.wait_for_url(re.compile("project=atlas"))
     expect(page.get_by_text("Last 7 days · UTC · Project: atlas")).to_be_visible()
@@ -349,11 +349,11 @@ def test_a_link_reopens_the_same_view(open_page: Open, explorer: str, ledger: st
 
 
 def test_without_a_service_the_page_says_how_to_start_one(
-    open_page: Open, explore: Callable[[str], str], serve: Callable[..., str]
+    open_page: Open, explore: Callable[[str], str], serve: Callable[..., str], port: int
 ) -> None:
-    url = free_url()
+    url = f"http://127.0.0.1:{port}"
     page = open_page(explore(url))
-    expect(page.get_by_text("The ledger cannot be reached")).to_be_visible(timeout=SECONDS)
+    expect(page.get_by_text("The ledger cannot be reached")).to_be_visible()
     expect(page.get_by_text(f"No ledger service answers at {url}")).to_be_visible()
     expect(page.get_by_text("otel-cost serve", exact=True)).to_be_visible()
     assert "Traceback" not in page.inner_text("body")

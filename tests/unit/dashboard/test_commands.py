@@ -8,7 +8,7 @@ import stat
 import subprocess
 import time
 from types import SimpleNamespace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from click.testing import CliRunner
@@ -179,13 +179,15 @@ def test_where_somebody_takes_its_free_port_it_takes_another(
         chosen.append(found(port) if chosen else taken)
         return chosen[-1]
 
-    def look(*_: object) -> bool:
+    def comes_up(*arguments: Any) -> bool:
+        if chosen == [taken]:
+            return really_comes_up(*arguments)
         signal.raise_signal(signal.SIGTERM)
         return True
 
-    found, looks = commands._free_port, iter((commands._comes_up, look))
+    found, really_comes_up = commands._free_port, commands._comes_up
     monkeypatch.setattr(commands, "_free_port", free_port)
-    monkeypatch.setattr(commands, "_comes_up", lambda *args: next(looks)(*args))
+    monkeypatch.setattr(commands, "_comes_up", comes_up)
     with socket.socket() as somebody:
         somebody.bind(("127.0.0.1", 0))
         taken = somebody.getsockname()[1]
