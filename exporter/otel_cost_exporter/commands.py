@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
-from rich.console import Console
 
 from otel_cost import settings
 from otel_cost_exporter import service, tables
@@ -171,10 +170,10 @@ def summary(
     if as_json:
         click.echo(json.dumps(document, indent=2))
         return
-    console = Console(highlight=False)
+    console = tables.console()
     tables.show_title(console, place)
-    tables.show(console, list(dict.fromkeys(by)), document["rows"], document["total"])
-    tables.show_notes(console, document["total"])
+    left_out = tables.show(console, list(dict.fromkeys(by)), document["rows"], document["total"])
+    tables.show_notes(console, document["total"], left_out)
 
 
 def _equation(text: str) -> tuple[str, str]:
@@ -227,12 +226,10 @@ def _run_report(books: Books, run: str) -> Document:
 
 
 def _print_report(document: Document, place: str) -> None:
-    console = Console(highlight=False)
-    if "run" not in document:
-        tables.show_title(console, f"Runs, {place}")
-        tables.show(console, ["run"], document["rows"], document["total"])
-    else:
-        tables.show_title(console, f"Run {document['run']}, {place}")
-        for name in _SECTIONS:
-            tables.show(console, [name], document[f"by_{name}"], document["total"])
-    tables.show_notes(console, document["total"])
+    console, left_out = tables.console(), dict[str, None]()
+    run = document.get("run")
+    tables.show_title(console, f"Runs, {place}" if run is None else f"Run {run}, {place}")
+    sections = {"run": "rows"} if run is None else {name: f"by_{name}" for name in _SECTIONS}
+    for name, rows in sections.items():
+        left_out |= dict.fromkeys(tables.show(console, [name], document[rows], document["total"]))
+    tables.show_notes(console, document["total"], list(left_out))

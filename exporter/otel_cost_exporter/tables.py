@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any, Final
 
 from rich import box
+from rich.cells import cell_len
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from rich.console import Console
+    from collections.abc import Iterator, Mapping, Sequence
 
     Figures = Mapping[str, Any]
 
@@ -23,9 +24,30 @@ _WHERE_ANY: Final = {
     "unknown_calls": "no price",
 }
 """Figures that have a column only where some call has them."""
+_FIRST_TO_GO: Final = (
+    {"input_tokens", "output_tokens"},
+    {"cut_calls"},
+    {"failed_calls"},
+    {"refused_calls"},
+    {"unknown_calls"},
+    {"calls"},
+)
+"""What a narrow terminal does without, the least important first. The cost stays."""
+_COST: Final = "cost in USD"
+_GAP: Final = 2
+_WHOLE_LABEL: Final = 36
+"""Columns that a label keeps as long as there is a figure to leave out for it: a UUID stands whole."""
+_LEAST_LABEL: Final = 8
+"""Columns that a label keeps in the narrowest terminal: a table too wide can be read, one without labels cannot."""
+_ENDLESS: Final = 1_000_000
 
 
-def show(console: Console, by: Sequence[str], rows: Sequence[Figures], total: Figures) -> None:
+def console() -> Console:
+    """Where commands print: as wide as the terminal, and without a limit where a program reads it line by line."""
+    return Console(highlight=False, width=None if sys.stdout.isatty() else _ENDLESS)
+
+
+def show(console: Console, by: Sequence[str], rows: Sequence[Figures], total: Figures) -> tuple[str, ...]:
     """Print `rows` as a table that fits the terminal, closed by `total`.
 
     Args:
@@ -33,28 +55,80 @@ def show(console: Console, by: Sequence[str], rows: Sequence[Figures], total: Fi
         by: the keys of the rows that are no figures, in the order of their columns.
         rows: figures, each with its keys.
         total: the figures of all.
+
+    Returns:
+        The headers of the figures that found no room.
     """
     columns = _ALWAYS | {name: header for name, header in _WHERE_ANY.items() if total[name]}
-    table = Table(box=box.SIMPLE_HEAD)
-    for name in by or [""]:
-        table.add_column(name, overflow="fold")
-    for header in columns.values():
+    labels = {name: [_key(row[name]) for row in rows] for name in by} or {"": []}
+    wanted = [max(cell_len(text) for text in ("total", name, *map(str, texts))) for name, texts in labels.items()]
+    for fitting in _fewer_and_fewer(columns):
+        room = console.width - _width_of_figures((*rows, total), fitting) - _GAP * len(labels)
+        if room >= sum(min(width, _WHOLE_LABEL) for width in wanted):
+            break
+    widths = _shares(wanted, room)
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, collapse_padding=True)
+    for name, width in zip(labels, widths, strict=True):
+        table.add_column(name, overflow="fold", width=width)
+    for header in (*fitting.values(), _COST):
         table.add_column(header, justify="right", no_wrap=True)
-    table.add_column("cost in USD", justify="right", no_wrap=True)
-    for row in rows:
-        table.add_row(*(_key(row[name]) for name in by), *_figures(row, columns))
+    for row, *texts in zip(rows, *labels.values(), strict=bool(by)):
+        table.add_row(*texts, *_figures(row, fitting))
     table.add_section()
-    table.add_row("total", *[""] * (len(by) - 1), *_figures(total, columns), style="bold")
+    table.add_row("total", *[""] * (len(labels) - 1), *_figures(total, fitting), style="bold")
+    _print(console, table, console.width + sum(widths) - room)
+    return tuple(header for name, header in columns.items() if name not in fitting)
+
+
+def _fewer_and_fewer(columns: Mapping[str, str]) -> Iterator[dict[str, str]]:
+    """All `columns`, and then always fewer of them."""
+    left = dict(columns)
+    yield left
+    for names in _FIRST_TO_GO:
+        if not names.isdisjoint(left):
+            left = {name: header for name, header in left.items() if name not in names}
+            yield left
+
+
+def _width_of_figures(rows: Sequence[Figures], columns: Mapping[str, str]) -> int:
+    """What `columns` and the cost take, with the gaps between them."""
+    headers = [*columns.values(), _COST]
+    cells = zip(headers, *(_figures(row, columns) for row in rows), strict=True)
+    return sum(max(map(len, column)) for column in cells) + _GAP * (len(headers) - 1)
+
+
+def _shares(wanted: Sequence[int], room: int) -> list[int]:
+    """What each label gets of `room`, of the `wanted` widths: the widest gives first, and each keeps a least width."""
+    widths = list(wanted)
+    while sum(widths) > room and max(widths) > _LEAST_LABEL:
+        widths[widths.index(max(widths))] -= 1
+    return widths
+
+
+def _print(console: Console, table: Table, width: int) -> None:
+    """Print `table`, which takes `width`: a terminal that is narrower wraps it, and cuts nothing off."""
+    console.print()
+    real = console.width
+    console.width = max(width, real)
     console.print(table)
+    console.width = real
 
 
 def show_title(console: Console, title: str) -> None:
     """Print what the tables below it tell."""
-    console.print(Text(_printable(title), style="bold"))
+    console.print(Text(_printable(title), style="bold"), soft_wrap=True)  # a path in it can be copied whole
 
 
-def show_notes(console: Console, total: Figures) -> None:
-    """Print what a reader of `total` must know: how much of it is estimated, and what has no price."""
+def show_notes(console: Console, total: Figures, left_out: Sequence[str]) -> None:
+    """Print what a reader of `total` must know: what is not shown, what of it is estimated, and what has no price.
+
+    Args:
+        console: where to print.
+        total: the figures of all.
+        left_out: the headers of the figures that found no room in the tables.
+    """
+    if left_out:
+        console.print(Text(f"Left out for want of room: {', '.join(left_out)}. A wider terminal or --json shows them."))
     if total["estimated_calls"]:
         calls = _calls(total["estimated_calls"])
         console.print(Text(f"Of this {total['estimated_cost_usd']} USD, for {calls}, are estimated."))
