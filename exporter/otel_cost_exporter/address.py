@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import ipaddress
 import socket
 from dataclasses import dataclass, replace
@@ -9,6 +10,8 @@ from dataclasses import dataclass, replace
 from otel_cost_exporter.errors import AddressError
 
 _HIGHEST_PORT = 65535
+_NOT_HERE = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
+"""Errors for an address that this machine does not have, as ``localhost`` has no IPv6 one in some containers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +64,21 @@ class Address:
             AddressError: it cannot be listened on.
         """
         try:
-            family, *_, where = socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)[0]
+            return _listen(self.host, self.port)
+        except UnicodeError:
+            reason = "it is no host name"
+        except OSError as error:
+            reason = error.strerror or str(error)
+        raise AddressError(f"{self} cannot be listened on for {purpose}: {reason}. Choose with {option}")
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """A socket on the first address of `host` that this machine has."""
+    *others, last = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    for family, *_, where in others:
+        try:
             return socket.create_server(where[:2], family=family)
         except OSError as error:
-            reason = error.strerror or error
-            raise AddressError(f"{self} cannot be listened on for {purpose}: {reason}. Choose with {option}") from None
+            if error.errno not in _NOT_HERE:
+                raise
+    return socket.create_server(last[4][:2], family=last[0])

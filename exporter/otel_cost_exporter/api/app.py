@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from fastapi import APIRouter, FastAPI, HTTPException, Request  # noqa: TC002 - FastAPI reads the annotations
+from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request  # noqa: TC002 - FastAPI reads the annotations
 from fastapi.responses import JSONResponse
 
 from otel_cost_exporter.errors import QuestionError
@@ -33,17 +33,25 @@ def _questions(reader: Reader) -> APIRouter:
         except QuestionError as error:
             raise HTTPException(400, str(error)) from None
 
-    @router.get("/budgets")
+    @router.get("/budgets", dependencies=[Depends(_no_parameter)])
     def budgets() -> dict[str, list[dict[str, Any]]]:
         """Every budget that was seen, with what is spent of it, the most used first."""
         return {"budgets": reader.budgets()}
 
-    @router.get("/dimensions")
+    @router.get("/dimensions", dependencies=[Depends(_no_parameter)])
     def dimensions() -> dict[str, list[str]]:
         """The dimensions that occur in the books."""
         return {"dimensions": reader.dimensions()}
 
     return router
+
+
+def _no_parameter(request: Request) -> None:
+    """Refuse what would be passed over: whoever filters by it would take the answer for a part."""
+    names = ", ".join(repr(name) for name in request.query_params)
+    if names:
+        what = f"parameters {names} are" if len(request.query_params) > 1 else f"parameter {names} is"
+        raise HTTPException(400, f"{what} unknown, none is allowed here")
 
 
 def _health(ledger: Ledger, reader: Reader) -> APIRouter:

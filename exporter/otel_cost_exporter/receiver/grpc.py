@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Final
 
 import grpc
 
+from otel_cost_exporter.address import Address
 from otel_cost_exporter.errors import AddressError, LedgerBusyError, LedgerDownError, MalformedError
 from otel_cost_exporter.receiver.intake import LARGEST_REQUEST, LONGEST_WAIT
 
 if TYPE_CHECKING:
-    from otel_cost_exporter.address import Address
     from otel_cost_exporter.receiver.intake import Intake
 
 _SERVICE: Final = "opentelemetry.proto.collector.trace.v1.TraceService"
@@ -38,10 +38,13 @@ class GrpcReceiver:
         # Without a deserializer the handler gets the bytes: HTTP and gRPC are decoded, and fail, in one way.
         export = grpc.unary_unary_rpc_method_handler(lambda body, context: _export(intake, body, context))
         self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(_SERVICE, {"Export": export}),))
+        # gRPC gives no reason, and logs one of its own: a plain socket says in our words what is wrong.
+        with address.listen("OTLP/gRPC", "--grpc") as tried:
+            found = Address(*tried.getsockname()[:2])
         try:
-            port = self._server.add_insecure_port(str(address))
+            port = self._server.add_insecure_port(str(found.with_port(address.port)))
         except RuntimeError:
-            raise AddressError(f"{address} cannot be listened on for OTLP/gRPC: is the port in use? --grpc") from None
+            raise AddressError(f"{address} cannot be listened on for OTLP/gRPC. Choose with --grpc") from None
         self.address: Final = address.with_port(port)
 
     def start(self) -> None:

@@ -110,6 +110,14 @@ def test_an_unknown_parameter_is_named(service: Service) -> None:
     assert get(service, "/v1/nothing", 404) == {"detail": "Not Found"}
 
 
+def test_what_takes_no_parameter_refuses_one_and_a_time_is_given_once(service: Service) -> None:
+    for path in ("budgets", "dimensions"):
+        detail = get(service, f"/v1/{path}?x=1&y=2&x=3", 400)["detail"]
+        assert detail == "parameters 'x', 'y' are unknown, none is allowed here"
+        assert get(service, f"/v1/{path}?since=", 400)["detail"] == "parameter 'since' is unknown, none is allowed here"
+    assert get(service, "/v1/summary?since=24h&since=1h", 400)["detail"] == "since is given more than once"
+
+
 def test_health_says_why_the_books_cannot_be_written(service: Service, ledger_file: Path) -> None:
     service.ledger.failure = "No space left on device"
     assert get(service, "/healthz", 503) == {
@@ -122,14 +130,34 @@ def test_health_says_why_the_books_cannot_be_written(service: Service, ledger_fi
 
 
 @pytest.mark.parametrize("which", ["grpc", "http"])
-def test_a_port_in_use_is_one_clear_line_and_nothing_stays_open(ledger_file: Path, which: str) -> None:
+def test_a_port_in_use_is_one_clear_line_and_nothing_stays_open(
+    ledger_file: Path, which: str, capfd: pytest.CaptureFixture[str]
+) -> None:
     free = {"grpc": Address("127.0.0.1", 0), "http": Address("127.0.0.1", 0)}
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = Address("127.0.0.1", taken.getsockname()[1])
         with pytest.raises(AddressError, match=rf"{address} cannot be listened on for .*--{which}"):
             Service(Options(ledger_file, **(free | {which: address})))
+    assert capfd.readouterr() == ("", "")  # nor has gRPC said anything of its own
     with Service(Options(ledger_file, **free)) as service:
         assert get(service, "/healthz")["status"] == "ok"
+
+
+@pytest.mark.parametrize("option", ["grpc", "http"])
+def test_a_host_that_cannot_be_found_is_one_clear_line(ledger_file: Path, option: str) -> None:
+    where = {"grpc": Address("127.0.0.1", 0), "http": Address("127.0.0.1", 0)} | {option: Address("nobody.invalid", 0)}
+    with pytest.raises(AddressError, match=rf"nobody.invalid:0 cannot be listened on for .*--{option}"):
+        Service(Options(ledger_file, **where))
+
+
+def test_a_port_that_goes_between_two_looks_is_one_clear_line(
+    ledger_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = Address("127.0.0.1", taken.getsockname()[1])
+        monkeypatch.setattr(Address, "listen", lambda *_: taken.dup())
+        with pytest.raises(AddressError, match=f"{address} cannot be listened on for OTLP/gRPC. Choose with --grpc"):
+            Service(Options(ledger_file, grpc=address))
 
 
 def test_a_server_that_does_not_come_up_is_said(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -40,3 +40,26 @@ def test_a_port_in_use_is_one_clear_line() -> None:
         address = Address("127.0.0.1", taken.getsockname()[1])
         with pytest.raises(AddressError, match=rf"{address} cannot be listened on for HTTP: .* Choose with --http"):
             address.listen("HTTP", "--http")
+
+
+@pytest.mark.parametrize(
+    ("host", "reason"),
+    [
+        ("nobody.invalid", ".*resol.*|.*known.*"),
+        ("a..b", "it is no host name"),
+        ("192.0.2.1", "Cannot .*"),
+    ],
+)
+def test_a_host_that_is_none_of_ours_is_one_clear_line(host: str, reason: str) -> None:
+    with pytest.raises(
+        AddressError, match=rf"{host}:0 cannot be listened on for HTTP: ({reason})\. Choose with --http"
+    ):
+        Address(host, 0).listen("HTTP", "--http")
+
+
+def test_an_address_that_this_machine_lacks_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As ``localhost`` is, in its IPv6 form, where a container has none."""
+    both = [(socket.AF_INET, 0, 0, "", (host, 0)) for host in ("192.0.2.1", "127.0.0.1")]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: both)
+    with Address("localhost", 0).listen("HTTP", "--http") as listening:
+        assert listening.getsockname()[0] == "127.0.0.1"
