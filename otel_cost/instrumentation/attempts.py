@@ -6,8 +6,8 @@ refusal travels through it as a `BaseException`, which no retry loop catches, an
 
 from __future__ import annotations
 
-from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import wrapt
 
@@ -17,10 +17,12 @@ from otel_cost.live_span import in_sdk_call, sdk_call
 from otel_cost.safety import guard
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import Awaitable, Callable
     from types import TracebackType
 
     from otel_cost.usage import Request
+
+Result = TypeVar("Result")
 
 SDK_MODULES = ("openai._base_client", "anthropic._base_client")
 """Modules whose ``SyncAPIClient.request`` and ``AsyncAPIClient.request`` make one call, with its retries."""
@@ -75,21 +77,18 @@ def begin(request: Request) -> tuple[Call, Attempts | None]:
     if attempts.call is None or attempts.call.ended or attempts.call.streaming:
         attempts.call = _begin_inside(request)
     else:
-        with _refusing():
-            attempts.call.retries()
+        _or_refused(attempts.call.retries)
     return attempts.call, attempts
 
 
 def _begin_inside(request: Request) -> Call:
-    with _refusing():
-        return Call.begin(request)
+    return _or_refused(Call.begin, request)
 
 
-@contextmanager
-def _refusing() -> Iterator[None]:
-    """Turn a refusal inside the block into one that no retry loop catches."""
+def _or_refused(step: Callable[..., Result], *args: Any) -> Result:
+    """What `step` returns; a refusal of it becomes one that no retry loop catches."""
     try:
-        yield
+        return step(*args)
     except BudgetExceededError as error:
         raise Refused(error) from None
 
