@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
@@ -38,13 +38,23 @@ class Decoded:
 
     Attributes:
         batch: its calls; None where it has none.
-        rejected: how many calls cannot stand in the books.
-        message: why, and what else is odd, for the sender; empty where there is nothing to say.
+        rejections: how many calls cannot stand in the books, by the reason.
+        warnings: what else is odd, and how often.
     """
 
     batch: Batch | None
-    rejected: int = 0
-    message: str = ""
+    rejections: Counter[str] = field(default_factory=Counter)
+    warnings: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def rejected(self) -> int:
+        """How many calls cannot stand in the books."""
+        return self.rejections.total()
+
+    @property
+    def message(self) -> str:
+        """Why calls are rejected and what else is odd, for the sender; empty where there is nothing to say."""
+        return _message("rejected", self.rejections) + _message("warning", self.warnings)
 
 
 def decode(body: bytes) -> Decoded:
@@ -79,8 +89,7 @@ def _collect(request: ExportTraceServiceRequest) -> Decoded:
                 warnings[limit] += 1
             else:
                 limits.append(limit)
-    batch = _batch(calls, limits) if calls else None
-    return Decoded(batch, rejected.total(), _message("rejected", rejected) + _message("warning", warnings))
+    return Decoded(_batch(calls, limits) if calls else None, rejected, warnings)
 
 
 def _calls(request: ExportTraceServiceRequest) -> Iterator[tuple[Span, dict[str, AnyValue]]]:

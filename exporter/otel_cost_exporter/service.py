@@ -11,7 +11,6 @@ from otel_cost_exporter.api.app import app
 from otel_cost_exporter.api.server import HttpServer
 from otel_cost_exporter.ledger import Ledger
 from otel_cost_exporter.reader import Reader
-from otel_cost_exporter.receiver import http
 from otel_cost_exporter.receiver.grpc import GrpcReceiver
 from otel_cost_exporter.receiver.intake import Intake
 from otel_cost_exporter.spool import Drainer
@@ -61,7 +60,7 @@ class Service:
             intake = Intake(self.ledger)
             receiver = GrpcReceiver(intake, options.grpc)
             stack.callback(receiver.stop, _GRACE_SECONDS)
-            server = HttpServer(app(self.ledger, self.reader, http.routes(intake)), options.http, _GRACE_SECONDS)
+            server = HttpServer(app(self.ledger, self.reader, intake), options.http, _GRACE_SECONDS)
             stack.callback(server.stop)
             if options.spool is not None:
                 drainer = Drainer(options.spool, self.ledger)

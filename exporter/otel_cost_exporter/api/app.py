@@ -8,16 +8,18 @@ from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request  # noqa:
 from fastapi.responses import JSONResponse
 
 from otel_cost_exporter.errors import QuestionError
+from otel_cost_exporter.receiver import http
 
 if TYPE_CHECKING:
     from otel_cost_exporter.ledger import Ledger
     from otel_cost_exporter.reader import Reader
+    from otel_cost_exporter.receiver.intake import Intake
 
 
-def app(ledger: Ledger, reader: Reader, *more: APIRouter) -> FastAPI:
-    """The whole HTTP side: the read API on `reader`, the health of `ledger`, and the routes of `more`."""
+def app(ledger: Ledger, reader: Reader, intake: Intake) -> FastAPI:
+    """The whole HTTP side: the read API on `reader`, the health of `ledger`, and OTLP in for `intake`."""
     found = FastAPI(title="otel-cost ledger", docs_url=None, redoc_url=None, openapi_url="/v1/openapi.json")
-    for router in (_questions(reader), _health(ledger, reader), *more):
+    for router in (_questions(reader), _health(ledger, reader, intake), http.routes(intake)):
         found.include_router(router)
     return found
 
@@ -54,15 +56,15 @@ def _no_parameter(request: Request) -> None:
         raise HTTPException(400, f"{what} unknown, none is allowed here")
 
 
-def _health(ledger: Ledger, reader: Reader) -> APIRouter:
+def _health(ledger: Ledger, reader: Reader, intake: Intake) -> APIRouter:
     router = APIRouter()
 
     @router.get("/healthz")
     def healthz() -> JSONResponse:
-        """Whether the books can be written."""
+        """Whether the books can be written, and how many calls that came cannot stand in them."""
+        known = {"ledger": str(ledger.path), "rejected_calls": intake.rejected}
         if ledger.failure is not None:
-            failing = {"status": "failing", "ledger": str(ledger.path), "reason": ledger.failure}
-            return JSONResponse(failing, 503)
-        return JSONResponse({"status": "ok", "ledger": str(ledger.path), "calls": reader.calls()})
+            return JSONResponse({"status": "failing", **known, "reason": ledger.failure}, 503)
+        return JSONResponse({"status": "ok", **known, "calls": reader.calls()})
 
     return router

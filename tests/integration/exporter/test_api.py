@@ -82,7 +82,12 @@ def test_a_summary_as_the_contract_says(service: Service) -> None:
 
 
 def test_budgets_dimensions_and_health(service: Service, ledger_file: Path) -> None:
-    assert get(service, "/healthz") == {"status": "ok", "ledger": str(ledger_file), "calls": 0}
+    assert get(service, "/healthz") == {
+        "status": "ok",
+        "ledger": str(ledger_file),
+        "rejected_calls": 0,
+        "calls": 0,
+    }
     send(service, request(call(1, otel_cost__run="r1", otel_cost__budget__run="0.05", otel_cost__tenant="acme")))
     assert get(service, "/healthz")["calls"] == 1
     assert get(service, "/v1/dimensions") == {"dimensions": ["run", "tenant"]}
@@ -123,6 +128,7 @@ def test_health_says_why_the_books_cannot_be_written(service: Service, ledger_fi
     assert get(service, "/healthz", 503) == {
         "status": "failing",
         "ledger": str(ledger_file),
+        "rejected_calls": 0,
         "reason": "No space left on device",
     }
     send(service, request(call(1)))

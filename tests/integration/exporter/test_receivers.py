@@ -116,6 +116,43 @@ def test_a_rejected_call_is_a_partial_success_over_both(service: Service, stub: 
     assert calls(service) == 1
 
 
+def test_what_a_sender_will_not_read_is_logged_once_for_each_reason_and_counted(
+    service: Service, stub: TraceServiceStub, caplog: pytest.LogCaptureFixture
+) -> None:
+    bad = [call(n, gen_ai__usage__input_tokens=10**13) for n in range(1, 8)]
+    odd = [call(n, otel_cost__budget__run="much") for n in range(8, 10)]
+    end = ". /healthz counts them. Said once"
+    body = request(*bad, call(10, otel_cost__cost__currency="EUR"), *odd, call(11))
+    stub.Export(ExportTraceServiceRequest.FromString(body), timeout=10)
+    requests.post(f"{service.url}/v1/traces", body, headers=PROTOBUF, timeout=10).raise_for_status()
+    assert [record.getMessage() for record in caplog.records] == [
+        f"A call is not in the books: gen_ai.usage.input_tokens is negative or beyond 1000000000000{end}",
+        f"A call is not in the books: otel_cost.cost.currency is not USD{end}",
+        "A limit counts for nothing: otel_cost.budget.run='much' is passed over: the call has no otel_cost.run. Said once",
+    ]
+    health = requests.get(f"{service.url}/healthz", timeout=10).json()
+    assert (health["rejected_calls"], health["calls"]) == (16, 3)
+
+
+def test_reasons_without_end_do_not_flood_the_log(service: Service, caplog: pytest.LogCaptureFixture) -> None:
+    for n in range(1, 131):
+        body = request(call(n, **{f"otel_cost__own_{n}": "x" * 600}))
+        requests.post(f"{service.url}/v1/traces", body, headers=PROTOBUF, timeout=10).raise_for_status()
+    said = [record.getMessage() for record in caplog.records]
+    assert len(said) == 101
+    assert said[-1].startswith("No further reason is logged")
+    assert requests.get(f"{service.url}/healthz", timeout=10).json()["rejected_calls"] == 130
+
+
+def test_a_request_that_is_to_come_again_is_not_counted_yet(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    body = request(call(1), call(2, otel_cost__cost__currency="EUR"))
+    with monkeypatch.context() as patch:
+        patch.setattr(type(service.ledger), "add", raising(LedgerBusyError("busy")))
+        assert bytes_over_grpc(service, body) is grpc.StatusCode.UNAVAILABLE
+    requests.post(f"{service.url}/v1/traces", body, headers=PROTOBUF, timeout=10).raise_for_status()
+    assert requests.get(f"{service.url}/healthz", timeout=10).json()["rejected_calls"] == 1
+
+
 def test_all_taken_is_an_empty_answer(service: Service, stub: TraceServiceStub) -> None:
     for body in (request(call(1)), request(span(2)), b""):
         assert stub.Export(ExportTraceServiceRequest.FromString(body), timeout=10) == ExportTraceServiceResponse()
