@@ -132,6 +132,18 @@ def provider(_provider: StandIn, monkeypatch: pytest.MonkeyPatch) -> StandIn:
     return _provider
 
 
+class _Unanswered(httpx2.HTTPTransport):
+    def handle_request(self, request: httpx2.Request) -> httpx2.Response:
+        super().handle_request(request).close()
+        raise httpx2.ReadTimeout("no answer came in time", request=request)
+
+
+@pytest.fixture
+def unanswered() -> httpx2.Client:
+    """An HTTP client whose requests arrive, and which never hears of an answer, without a wait for it."""
+    return httpx2.Client(transport=_Unanswered())
+
+
 @pytest.fixture
 def nothing_of_ours_fails() -> Iterator[None]:
     """Hold that nothing was suppressed at our boundary, whatever the test did."""

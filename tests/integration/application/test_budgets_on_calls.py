@@ -223,7 +223,7 @@ def test_a_budget_holds_across_await_and_tasks(provider: StandIn, spans: Any) ->
     assert len(spans.calls) == 8
 
 
-def failing(text: str, **client: Any) -> None:
+def failing(text: str = "Hello", **client: Any) -> None:
     with openai.OpenAI(max_retries=0, **client) as api, pytest.raises(openai.APIError):
         api.chat.completions.create(model="gpt-4o", max_tokens=100, messages=[{"role": "user", "content": text}])
 
@@ -234,16 +234,18 @@ def test_a_call_that_costs_nothing_gives_back_what_it_held(
     monkeypatch.setenv("OTEL_COST_ENDPOINTS", f"http://127.0.0.1:9=openai,{provider.url}=openai")
     with otel_cost.budget("run", "r1", limit_usd="0.0015"):
         failing("[stand-in status=500]")
-        failing("Hello", base_url="http://127.0.0.1:9/openai/v1")
+        failing(base_url="http://127.0.0.1:9/openai/v1")
     account = STORE.spent("run", "r1")
     assert (account.spent_usd, account.held_usd, account.under_way) == (0, 0, 0)
     assert (len(provider.requests), len(spans.calls)) == (1, 2)
 
 
-def test_a_call_of_which_nobody_knows_what_it_cost_has_spent_what_it_held(provider: StandIn, spans: Any) -> None:
+def test_a_call_of_which_nobody_knows_what_it_cost_has_spent_what_it_held(
+    provider: StandIn, spans: Any, unanswered: httpx2.Client
+) -> None:
     """An answer that does not come in time may be charged all the same, again and again."""
     with otel_cost.budget("run", "r1", limit_usd="0.0015"):
-        failing("[stand-in delay=5]", timeout=0.3)
+        failing(http_client=unanswered)
         with pytest.raises(BudgetExceededError) as caught:
             openai_chat()
     account = STORE.spent("run", "r1")
@@ -336,6 +338,7 @@ def test_streams_that_are_read_are_not_looked_for_in_the_garbage_each_time(
 ) -> None:
     collected: list[int] = []
     monkeypatch.setattr("otel_cost.instrumentation.open_calls._next_collection", 0.0)
+    monkeypatch.setattr("otel_cost.instrumentation.open_calls._NEXT_TRY_SECONDS", 600.0)
     monkeypatch.setattr("otel_cost.instrumentation.open_calls.gc.collect", lambda: collected.append(1))
     with otel_cost.budget("run", "r1", limit_usd="0.002"), openai.OpenAI() as client:
         stream = client.chat.completions.create(model="gpt-4o", max_tokens=100, stream=True, **ASK)
@@ -353,14 +356,15 @@ def test_an_sdk_call_closed_from_another_context_gives_back_what_it_held(provide
         async with openai.AsyncOpenAI() as client:
             with otel_cost.budget("run", "r1", limit_usd="1"):
                 await client.chat.completions.create(
-                    model="gpt-4o", max_tokens=100, messages=[{"role": "user", "content": "[stand-in delay=5]"}]
+                    model="gpt-4o", max_tokens=100, messages=[{"role": "user", "content": "[stand-in delay=60]"}]
                 )
 
     async def main() -> None:
         coroutine = call()
         task = asyncio.create_task(coroutine)
-        while not provider.requests:  # noqa: ASYNC110 - another thread fills it
-            await asyncio.sleep(0.01)
+        async with asyncio.timeout(60):
+            while not provider.requests:  # noqa: ASYNC110 - another thread fills it
+                await asyncio.sleep(0.01)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
