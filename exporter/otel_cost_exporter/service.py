@@ -6,6 +6,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Self
 
+from otel_cost_exporter import spool
 from otel_cost_exporter.address import Address
 from otel_cost_exporter.api.app import app
 from otel_cost_exporter.api.server import HttpServer
@@ -13,7 +14,6 @@ from otel_cost_exporter.ledger import Ledger
 from otel_cost_exporter.reader import Reader
 from otel_cost_exporter.receiver.grpc import GrpcReceiver
 from otel_cost_exporter.receiver.intake import Intake
-from otel_cost_exporter.spool import Drainer
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -54,6 +54,8 @@ class Service:
     """
 
     def __init__(self, options: Options) -> None:
+        if options.spool is not None:
+            spool.prepare(options.spool)
         with ExitStack() as stack:  # what was started is stopped in reverse: first the senders, last the books
             self.ledger: Final = stack.enter_context(Ledger(options.ledger))
             self.reader: Final = Reader(self.ledger.connection)
@@ -63,7 +65,7 @@ class Service:
             server = HttpServer(app(self.ledger, self.reader, intake), options.http, _GRACE_SECONDS)
             stack.callback(server.stop)
             if options.spool is not None:
-                drainer = Drainer(options.spool, self.ledger)
+                drainer = spool.Drainer(options.spool, self.ledger)
                 stack.callback(drainer.stop)
                 drainer.start()
             receiver.start()

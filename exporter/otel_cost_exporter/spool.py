@@ -238,14 +238,9 @@ def _set_aside(path: Path, reason: str) -> None:
 
 
 class Drainer:
-    """Drains the spool `folder` into `ledger` in a thread: at once, and then every `seconds`.
-
-    Raises:
-        SpoolError: the folder cannot be made, read or written.
-    """
+    """Drains the spool `folder` into `ledger` in a thread: at once, and then every `seconds`."""
 
     def __init__(self, folder: Path, ledger: Ledger, seconds: float = 1.0) -> None:
-        prepare(folder)
         self._folder: Final = folder
         self._ledger: Final = ledger
         self._seconds: Final = seconds

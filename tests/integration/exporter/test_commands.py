@@ -293,7 +293,9 @@ def test_a_grpc_port_is_no_place_to_ask(run: Run, service: Service) -> None:
     assert done.output.endswith(": what answers there speaks no HTTP: is it the gRPC port?\n")
 
 
-def test_a_path_that_cannot_be_is_one_clear_line(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_path_that_cannot_be_is_one_clear_line(
+    run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, ledger_file: Path
+) -> None:
     in_the_way = tmp_path / "file"
     in_the_way.touch()
     monkeypatch.setenv("OTEL_COST_SPOOL", str(in_the_way))
@@ -304,6 +306,7 @@ def test_a_path_that_cannot_be_is_one_clear_line(run: Run, monkeypatch: pytest.M
     below = run("serve", "--spool", str(in_the_way / "x"), "--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0")
     assert (below.exit_code, below.output.count("\n")) == (1, 1)
     assert f"spool {in_the_way / 'x'} cannot be used: Not a directory" in below.output
+    assert not ledger_file.exists()  # nothing is left of a service that does not start
     for ledger in (tmp_path / ("x" * 300), in_the_way / "x", in_the_way):
         monkeypatch.setenv("OTEL_COST_LEDGER", str(ledger))
         done = run("summary")

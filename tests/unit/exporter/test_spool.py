@@ -435,19 +435,21 @@ def test_a_drainer_says_each_trouble_once_and_what_it_leaves_alone(
     assert len(caplog.records) == 4
 
 
-def test_a_drainer_makes_its_spool(folder: Path, ledger: Ledger) -> None:
-    spool.Drainer(folder / "in" / "there", ledger)
+def test_a_spool_is_made_where_it_is_missing(folder: Path) -> None:
+    for _ in range(2):
+        spool.prepare(folder / "in" / "there")
     assert files(folder / "in" / "there") == []
 
 
-def test_a_spool_that_cannot_work_is_refused(folder: Path, ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "access", lambda *_: False)
-    with pytest.raises(SpoolError, match=rf"spool {folder} cannot be used: it cannot be read and written. Choose"):
-        spool.Drainer(folder, ledger)
+def test_a_spool_that_cannot_work_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "access", lambda *_: False)
+        with pytest.raises(SpoolError, match=rf"spool {folder} cannot be used: it cannot be read and written. Choose"):
+            spool.prepare(folder)
     folder.rmdir()
     folder.write_text("a file is in the way")
-    for found in (spool.look, spool.waiting, lambda path: spool.Drainer(path, ledger)):
+    for use in (spool.prepare, spool.look, spool.waiting):
         with pytest.raises(SpoolError, match=rf"spool {folder} cannot be used: it is no folder. Choose another"):
-            found(folder)
+            use(folder)
     with pytest.raises(SpoolError, match=r"cannot be used: Not a directory. Choose another with --spool or OTEL_COST"):
-        spool.Drainer(folder / "below", ledger)
+        spool.prepare(folder / "below")
