@@ -165,7 +165,7 @@ def _service_for(path: Path, *, named: bool) -> ServiceBooks:
     except LedgerError as error:
         raise UnreachableError(
             f"ledger unreachable: looked at {path} (it {state}) and {service.url} ({error}); "
-            + ((not path.exists() and _not_booked()) or "start one with otel-cost serve")
+            + ((not path.exists() and _not_booked(path if named else None)) or "start one with otel-cost serve")
         ) from None
     if named and kept != str(path.absolute()):
         raise UnreachableError(
@@ -177,11 +177,11 @@ def _service_for(path: Path, *, named: bool) -> ServiceBooks:
 
 def not_counted(books: Books) -> str | None:
     """A line about what waits in the spool, where `books` is a file: a service takes it in by itself."""
-    return _not_booked() if isinstance(books, Reader) else None
+    return _not_booked(None) if isinstance(books, Reader) else None
 
 
-def _not_booked() -> str | None:
-    """A line about what waits in the spool of ``OTEL_COST_SPOOL``, and what to do; None where nothing does."""
+def _not_booked(ledger: Path | None) -> str | None:
+    """A line about what waits in the spool of ``OTEL_COST_SPOOL``, and what takes it in; None where nothing does."""
     folder: Path = settings.get(settings.SPOOL)
     try:
         number = spool.waiting(folder)
@@ -190,7 +190,8 @@ def _not_booked() -> str | None:
     if not number:
         return None
     wait, are, them = ("segment waits", "is", "it") if number == 1 else ("segments wait", "are", "them")
-    return f"{number:,} {wait} in the spool {folder} and {are} not in the books yet: otel-cost report takes {them} in"
+    report = "otel-cost report" if ledger is None else f"otel-cost report --ledger {ledger}"
+    return f"{number:,} {wait} in the spool {folder} and {are} not in the books yet: {report} takes {them} in"
 
 
 def drain_spool(folder: Path | None, ledger: Path | None, url: str | None) -> list[str]:

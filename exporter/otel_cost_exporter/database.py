@@ -29,10 +29,11 @@ def connect(path: Path, *, read_only: bool) -> duckdb.DuckDBPyConnection:
         LedgerFileError: it cannot be opened for another reason.
     """
     try:
+        str(path).encode()  # DuckDB takes no other name, and fails on one with an error of C++
         if not read_only:
             path.parent.mkdir(parents=True, exist_ok=True)
         return duckdb.connect(path, read_only=read_only, config=_CONFIG)
-    except (duckdb.Error, OSError) as error:
+    except (duckdb.Error, OSError, UnicodeEncodeError) as error:
         reason = str(error).splitlines()[0]
         if "Could not set lock" in reason or "Conflicting lock" in reason:
             holder = re.search(r"PID \d+", reason)

@@ -43,9 +43,9 @@ class Contents:
     """What a spool folder holds.
 
     Attributes:
+        folder: where all this is.
         segments: the files that a drain takes, in order; but for those that are still being written.
         foreign: the names of what is no segment and stays untouched, but for hidden files.
-        folder: where all this is.
     """
 
     folder: Path
@@ -182,10 +182,10 @@ def _is_segment(entry: os.DirEntry[str]) -> bool:
 
 
 def _written(entry: os.DirEntry[str]) -> float:
-    """When the file was last written; now, where it has just got its final name."""
+    """When the file was last written; now, where nobody can tell: it may just have got its final name."""
     try:
         return entry.stat().st_mtime
-    except FileNotFoundError:
+    except OSError:
         return time.time()
 
 

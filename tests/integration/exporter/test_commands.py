@@ -322,6 +322,8 @@ def test_what_waits_in_the_spool_is_said_and_how_to_book_it(run: Run, ledger_fil
     assert done.output.endswith(
         f"; 2 segments wait in the spool {spool_folder} and are not in the books yet: otel-cost report takes them in\n"
     )
+    named = run("summary", "--ledger", str(ledger_file))
+    assert named.output.endswith(f": otel-cost report --ledger {ledger_file} takes them in\n")
     assert lines(run("report").output)[0] == ["Runs,", "ledger", str(ledger_file)]
     segments.write(spool_folder, request(call(3)))
     later = run("summary")

@@ -63,3 +63,11 @@ def test_an_address_that_this_machine_lacks_is_passed_over(monkeypatch: pytest.M
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: both)
     with Address("localhost", 0).listen("HTTP", "--http") as listening:
         assert listening.getsockname()[0] == "127.0.0.1"
+
+
+def test_a_host_of_which_an_address_is_in_use_is_refused_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        both = [(socket.AF_INET, 0, 0, "", where) for where in (taken.getsockname(), ("127.0.0.1", 0))]
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: both)
+        with pytest.raises(AddressError, match="cannot be listened on for HTTP: Address already in use"):
+            Address("localhost", taken.getsockname()[1]).listen("HTTP", "--http")

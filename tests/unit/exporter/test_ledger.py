@@ -19,7 +19,7 @@ from otel_cost_exporter import database
 from otel_cost_exporter import ledger as ledger_module
 from otel_cost_exporter.batch import Batch
 from otel_cost_exporter.decode import decode
-from otel_cost_exporter.errors import LedgerBusyError, LedgerDownError, LedgerLockedError
+from otel_cost_exporter.errors import LedgerBusyError, LedgerDownError, LedgerFileError, LedgerLockedError
 from otel_cost_exporter.ledger import Ledger
 
 if TYPE_CHECKING:
@@ -286,3 +286,8 @@ def test_a_full_disk_refuses_and_goes_on_when_there_is_room(path: Path) -> None:
     assert "File too large" in failing
     assert fine == "failure: None"
     assert rows(path, "SELECT count(*), max(span_id) FROM calls") == [(1000, 2500)]
+
+
+def test_a_name_that_is_no_utf_8_is_said(tmp_path: Path) -> None:
+    with pytest.raises(LedgerFileError, match="cannot be opened as a ledger: 'utf-8' codec can't encode"):
+        Ledger(tmp_path / "books-\udcff.duckdb")
