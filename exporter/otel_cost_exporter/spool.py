@@ -56,7 +56,8 @@ class Contents:
     def remarks(self) -> tuple[str, ...]:
         """A line for the user about what is left alone, where there is any."""
         more = len(self.foreign) - _NAMES_SHOWN
-        names = ", ".join(self.foreign[:_NAMES_SHOWN]) + (f" and {more} more" if more > 0 else "")
+        shown = (name if name.isprintable() else repr(name) for name in self.foreign[:_NAMES_SHOWN])
+        names = ", ".join(shown) + (f" and {more} more" if more > 0 else "")
         return (f"Spool {self.folder} holds what is no segment, and it is left alone: {names}",) if names else ()
 
 

@@ -239,6 +239,9 @@ def test_what_is_left_alone_is_said_in_few_words(folder: Path) -> None:
         (folder / f"c{n}").touch()
     (remark,) = spool.look(folder).remarks
     assert remark.endswith(": a, b.txt, c0, c1, c2 and 4 more")
+    (folder / "a").rename(folder / "a\x1b[31m")  # names cannot steer a terminal
+    (remark,) = spool.look(folder).remarks
+    assert remark.endswith(r": 'a\x1b[31m', b.txt, c0, c1, c2 and 4 more")
 
 
 def refuse(patch: pytest.MonkeyPatch, operation: str, refused: Path) -> None:
