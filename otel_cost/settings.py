@@ -47,7 +47,10 @@ class Variable:
 
 
 def _path(text: str) -> Path:
-    return Path(text).expanduser()
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        raise ValueError("it must be a path, and ~name in it a user of this machine") from None
 
 
 def normal_url(url: str) -> str:

@@ -36,6 +36,7 @@ def test_the_process_environment_is_read_where_none_is_given(monkeypatch: pytest
     ("variable", "value"),
     [
         (settings.URL, "costs.example"),
+        (settings.SPOOL, "~nobody-of-that-name/spool"),
         (settings.URL, "ftp://costs.example"),
         (settings.URL, "http://costs.example:abc"),
         (settings.URL, "http://costs.example:70000"),
