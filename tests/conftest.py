@@ -11,6 +11,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from otel_cost import attribution, live_span, safety, settings
+from otel_cost.budgets import context, sizing
+from otel_cost.instrumentation import call, open_calls
+from otel_cost.usage import request
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -27,6 +32,23 @@ def _programs_heed_signals() -> None:
     for number in (signal.SIGINT, signal.SIGHUP):
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, lambda *_: None)
+
+
+@pytest.fixture(autouse=True)
+def _as_in_a_new_process() -> None:
+    """Nothing that is said only once has been said, and nothing learned from calls is known, when a test begins."""
+    for memory in (
+        call._said,
+        settings._said,
+        context._unreadable,
+        safety._failures,
+        sizing._largest,
+        live_span._settled,
+    ):
+        memory.clear()
+    for remembers in (attribution._is_understood, context._say_that_nothing_enforces, request._target):
+        remembers.cache_clear()
+    open_calls._next_collection = 0.0
 
 
 @pytest.fixture(scope="session")
