@@ -28,7 +28,7 @@ _providers: WeakSet[TracerProvider] = WeakSet()
 
 def watch() -> None:
     """Be there when the process ends, whichever way."""
-    atexit.register(end_all)
+    atexit.register(_exits)
     wrapt.register_post_import_hook(_watch_children, "multiprocessing.util")
     if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
         signal.signal(signal.SIGTERM, _terminated)
@@ -37,14 +37,28 @@ def watch() -> None:
 def watch_provider(provider: TracerProvider) -> None:
     """Have the spans of `provider` go out too, before the process ends."""
     _providers.add(provider)
-    # What is registered last runs first: before the provider's own, so that the spans that end are still exported.
-    atexit.unregister(end_all)
-    atexit.register(end_all)
+    # What is registered last runs first: before the provider's own, which takes no span any more.
+    atexit.unregister(_exits)
+    atexit.register(_exits)
 
 
 def _watch_children(util: Any) -> None:
     """A child of `multiprocessing` forgets what it inherited for its end, and then runs what is registered here."""
     util.register_after_fork(util, lambda _: util.Finalize(None, _flush_in_time, exitpriority=-1))
+
+
+def _exits() -> None:
+    """Told to end amid this, the process ends after it."""
+    told: list[int] = []
+    with guard("sending the last spans"):
+        default = signal.getsignal(signal.SIGTERM) is _terminated
+        if default:
+            signal.signal(signal.SIGTERM, lambda number, _: told.append(number))
+        _flush()
+        if default:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    for number in told:
+        os.kill(os.getpid(), number)
 
 
 def _terminated(number: int, _: object) -> None:

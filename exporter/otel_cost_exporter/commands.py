@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import signal
-import threading
+import time
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -50,6 +50,7 @@ class _UrlType(click.ParamType[str]):
             self.fail(f"{value!r}: {error}", param, ctx)
 
 
+_LOOK_EVERY_SECONDS: Final = 0.2
 _FILE: Final = click.Path(dir_okay=False, path_type=Path)
 _FOLDER: Final = click.Path(file_okay=False, path_type=Path)
 
@@ -87,12 +88,13 @@ def serve(ledger: Path | None, grpc: Address, http: Address, spool: Path | None)
         grpc=grpc,
         http=http,
     )
-    stop = threading.Event()
+    told: list[int] = []  # and not an event: a handler that comes amid its wait could wait for its lock for ever
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
+        signal.signal(number, lambda number, _: told.append(number))
     with _errors_as_lines(), service.Service(options) as running:
         _say_where(running, options)
-        stop.wait()
+        while not told:
+            time.sleep(_LOOK_EVERY_SECONDS)
     click.echo("Stopped. Everything that was acknowledged is in the ledger.")
 
 

@@ -111,6 +111,28 @@ time.sleep(600)
     assert [call["attributes"]["otel_cost.call.outcome"] for call in calls_of(output)] == ["ok", "cut"], errors
 
 
+def test_a_process_that_is_told_to_end_while_it_ends_sends_its_last_spans_first(
+    app: Callable[[str], subprocess.Popen[str]],
+) -> None:
+    process = app("""
+from opentelemetry.sdk.trace.export import ConsoleSpanExporter
+export = ConsoleSpanExporter.export
+
+
+def told_amid(self, spans):
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(0.2)
+    return export(self, spans)
+
+
+ConsoleSpanExporter.export = told_amid
+ask()
+""")
+    output, errors = process.communicate(timeout=120)
+    assert process.returncode == -signal.SIGTERM, errors
+    assert len(calls_of(output)) == 1
+
+
 def test_a_program_with_a_handler_of_its_own_keeps_it(app: Callable[[str], subprocess.Popen[str]]) -> None:
     process = app("""
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(3))
