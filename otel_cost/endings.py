@@ -9,6 +9,7 @@ from __future__ import annotations
 import atexit
 import os
 import signal
+import sys
 import threading
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakSet
@@ -30,7 +31,7 @@ def watch() -> None:
     """Be there when the process ends, whichever way."""
     atexit.register(_exits)
     wrapt.register_post_import_hook(_watch_children, "multiprocessing.util")
-    if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+    if _ends_by_default():
         signal.signal(signal.SIGTERM, _terminated)
 
 
@@ -42,9 +43,26 @@ def watch_provider(provider: TracerProvider) -> None:
     atexit.register(_exits)
 
 
+def _ends_by_default() -> bool:
+    """Whether SIGTERM ends this process as it ends any other, and that may be helped here."""
+    is_main_thread = threading.current_thread() is threading.main_thread()
+    is_spawned = "--multiprocessing-fork" in sys.orig_argv  # see `_begin_child`
+    # Where there is no alarm, which is Windows, nothing calls a handler of SIGTERM either.
+    is_helped = is_main_thread and not is_spawned and hasattr(signal, "SIGALRM")
+    return is_helped and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
 def _watch_children(util: Any) -> None:
     """A child of `multiprocessing` forgets what it inherited for its end, and then runs what is registered here."""
-    util.register_after_fork(util, lambda _: util.Finalize(None, _flush_in_time, exitpriority=-1))
+    util.register_after_fork(util, lambda _: _begin_child(util))
+
+
+def _begin_child(util: Any) -> None:
+    util.Finalize(None, _flush_in_time, exitpriority=-1)
+    # As for one that is spawned: a pool ends its workers by SIGTERM, just when they begin to wait for work, and then
+    # waits for them. A handler in Python can come too late by a hair there, and the pool would wait for ever.
+    if signal.getsignal(signal.SIGTERM) is _terminated:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _exits() -> None:
@@ -63,6 +81,8 @@ def _exits() -> None:
 
 def _terminated(number: int, _: object) -> None:
     signal.signal(number, signal.SIG_DFL)  # a second one ends the process at once
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.alarm(int(_FLUSH_SECONDS) + 1)  # and so does this, where what was interrupted here holds up the rest
     _flush_in_time()
     os.kill(os.getpid(), number)
 

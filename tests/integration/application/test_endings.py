@@ -48,10 +48,6 @@ CHILDREN = {
     pool.close()
     pool.join()
 """,
-    "a pool that is terminated": """
-    with context.Pool(2) as pool:
-        pool.map(ask_and_say, range(2))
-""",
     "an executor": """
     with ProcessPoolExecutor(2, mp_context=context) as pool:
         list(pool.map(ask_and_say, range(2)))
@@ -91,6 +87,25 @@ if __name__ == "__main__":
 """
     output, errors = app(program).communicate(timeout=120)
     assert [call["attributes"]["otel_cost.cost.amount"] for call in calls_of(output)] == [COST, COST], errors
+
+
+@pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
+def test_a_pools_workers_can_be_terminated_as_ever(app: Callable[[str], subprocess.Popen[str]], method: str) -> None:
+    program = f"""
+def handler(_):
+    ask()
+    return signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+if __name__ == "__main__":
+    for _ in range(5):
+        with multiprocessing.get_context({method!r}).Pool(2) as pool:
+            print(pool.map(handler, range(2)), file=sys.stderr)
+"""
+    process = app(program)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
+    assert errors.count("[True, True]") == 5, errors
 
 
 def test_a_process_that_is_told_to_end_loses_no_call_and_ends_as_ever(
