@@ -107,7 +107,9 @@ def _instrumented(exporter: InMemorySpanExporter) -> Iterator[None]:  # noqa: AR
 
 @pytest.fixture
 def spans(exporter: InMemorySpanExporter) -> Iterator[Spans]:
-    gc.collect()  # streams that the test before left to the garbage collector
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)  # sockets that other tests left are not this one's
+        gc.collect()  # streams that the test before left to the garbage collector
     end_abandoned()
     STORE.clear()
     attribution.process_members.cache_clear()

@@ -1,11 +1,12 @@
 """However a process ends, the calls that it made are exported before."""
 
+import multiprocessing.util
 import os
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,8 @@ CHILDREN = {
 @pytest.fixture
 def app(bin_folder: Path, tmp_path: Path, provider: StandIn) -> Callable[[str], subprocess.Popen[str]]:
     """Start a program under ``opentelemetry-instrument``; its spans come to its output."""
+    # Where coverage measures a program, it has a handler of SIGTERM of its own there.
+    unmeasured = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
 
     def start(program: str) -> subprocess.Popen[str]:
         path = tmp_path / "app.py"
@@ -69,7 +72,7 @@ def app(bin_folder: Path, tmp_path: Path, provider: StandIn) -> Callable[[str], 
             stderr=subprocess.PIPE,
             text=True,
             # Longer than any test: what is exported is so because the process ended.
-            env={**os.environ, **provider.environ, "OTEL_BSP_SCHEDULE_DELAY": "600000"},
+            env={**unmeasured, **provider.environ, "OTEL_BSP_SCHEDULE_DELAY": "600000"},
         )
 
     return start
@@ -161,6 +164,52 @@ time.sleep(600)
     output, errors = process.communicate(timeout=120)
     assert process.returncode == 3, errors
     assert len(calls_of(output)) == 1
+
+
+@pytest.fixture
+def default_handler() -> Iterator[None]:
+    """SIGTERM as it is in a process that nobody has told otherwise."""
+    numbers = (signal.SIGTERM, signal.SIGALRM)
+    before = [(number, signal.signal(number, signal.SIG_DFL)) for number in numbers]
+    yield
+    signal.alarm(0)
+    for number, handler in before:
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("default_handler")
+def test_the_handler_of_sigterm_flushes_and_makes_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[str] = []
+    monkeypatch.setattr(endings, "end_all", lambda: done.append("flushed"))
+    monkeypatch.setattr(os, "kill", lambda _, number: done.append(signal.Signals(number).name))
+    endings.watch()
+    assert signal.getsignal(signal.SIGTERM) is endings._terminated
+    signal.raise_signal(signal.SIGTERM)
+    assert done == ["flushed", "SIGTERM"]
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    assert signal.alarm(0) > 0
+
+
+@pytest.mark.usefixtures("default_handler")
+def test_an_exit_is_finished_before_sigterm_is_heeded(monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[str] = []
+
+    def told_amid() -> None:
+        signal.raise_signal(signal.SIGTERM)
+        done.append("flushed")
+
+    monkeypatch.setattr(endings, "end_all", told_amid)
+    monkeypatch.setattr(os, "kill", lambda _, number: done.append(signal.Signals(number).name))
+    endings.watch()
+    endings._exits()
+    assert done == ["flushed", "SIGTERM"]
+
+
+@pytest.mark.usefixtures("default_handler")
+def test_a_child_of_multiprocessing_is_left_to_its_pool() -> None:
+    endings.watch()
+    endings._begin_child(multiprocessing.util)
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
 
 def test_a_process_does_not_wait_for_ever_for_its_last_spans(monkeypatch: pytest.MonkeyPatch) -> None:
