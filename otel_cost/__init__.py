@@ -9,5 +9,7 @@
 from otel_cost.attribution import attribute
 from otel_cost.budgets import budget
 from otel_cost.errors import BudgetExceededError
+from otel_cost.pricing import price
+from otel_cost.usage import Usage
 
-__all__ = ["BudgetExceededError", "attribute", "budget"]
+__all__ = ["BudgetExceededError", "Usage", "attribute", "budget", "price"]

@@ -17,7 +17,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from otel_cost import attribution, endings, pricing, semconv
 from otel_cost.budgets import enforce
 from otel_cost.instrumentation.attempts import SDK_MODULES, wrap_sdk
-from otel_cost.instrumentation.http import HTTP_MODULES, wrap_http
+from otel_cost.instrumentation.clients import httpx
 from otel_cost.instrumentation.open_calls import note_collection
 from otel_cost.instrumentation.threads import wrap_threads
 from otel_cost.safety import guard
@@ -44,13 +44,13 @@ def start() -> None:
         if isinstance(provider, TracerProvider):
             attach(provider)
     with guard("wrapping clients"):
-        for modules, wrap in ((HTTP_MODULES, wrap_http), (SDK_MODULES, wrap_sdk)):
+        for modules, wrap in ((httpx.MODULES, httpx.wrap), (SDK_MODULES, wrap_sdk)):
             for name in modules:
                 wrapt.register_post_import_hook(partial(_wrap, wrap), name)
         wrap_threads()
         enforce()
     with guard("reading the process's baggage"):
-        if any(key.startswith(semconv.BUDGET_PREFIX) for key in attribution.process_members()):
+        if any(semconv.is_budget(key) for key in attribution.process_members()):
             pricing.load_in_background()  # the first call is going to be held against a budget, so it needs prices
     with guard("watching for the end of the process"):
         endings.watch()

@@ -17,6 +17,7 @@ from otel_cost import attribution, live_span, pricing, semconv
 from otel_cost.budgets import STORE, Spend, budgets_in, input_tokens, learn, likely
 from otel_cost.errors import BudgetExceededError
 from otel_cost.instrumentation import open_calls
+from otel_cost.metering import cost_of
 from otel_cost.pricing import Cost
 from otel_cost.safety import guard
 from otel_cost.usage import Reading, Usage
@@ -118,7 +119,7 @@ class Call:
         """
         if self._hold is not None and self._broke_off:
             hold, self._hold = self._hold, None
-            STORE.settle(hold, Spend(hold.ask.usd, hold.ask.tokens))
+            STORE.settle(hold, _spend(hold, _UNANSWERED, None))
             self._reserve()
 
     def sends(self) -> Context:
@@ -206,7 +207,7 @@ class Call:
             doubt = "the stream stated no usage (stream_options.include_usage asks for it)"
         if doubt:
             reading = self._at_least(reading)
-        cost = self._cost(reading)
+        cost = cost_of(self._request, reading)
         failed = error is not None and not isinstance(error, _BROKEN_OFF)
         self._end(
             "cut" if cut else "ok",
@@ -219,23 +220,6 @@ class Call:
         """`reading`, with what was surely used by then where it states less."""
         stated = reading.usage or Usage(input_tokens=input_tokens(self._request))
         return replace(reading, usage=replace(stated, output_tokens=max(stated.output_tokens, reading.output_events)))
-
-    def _cost(self, reading: Reading) -> Cost:
-        if reading.unreadable:
-            return Cost.unknown(f"the response states what is no count: {', '.join(reading.unreadable)}")
-        if reading.usage is None:
-            return Cost.unknown("the response stated no usage")
-        if not self._request.known_provider:
-            return Cost.unknown(self._request.unknown_provider)
-        cost = None
-        for model in (reading.model, self._request.model):  # one that answers under another name has the asked one's
-            if model is not None and (cost is None or cost.amount is None):
-                cost = pricing.price(
-                    provider=self._request.provider, model=model, usage=reading.usage, service_tier=reading.service_tier
-                )
-        if cost is None:
-            return Cost.unknown("neither request nor response names a model")
-        return cost.estimated(f"no price for {', '.join(reading.unmetered)}") if reading.unmetered else cost
 
     def _end(self, outcome: str, reading: Reading | None, cost: Cost, *, error: str | None = None) -> None:
         with self._lock:

@@ -17,6 +17,8 @@ from otel_cost.pricing.plan import compile_plan, plan_holds_all_day
 from otel_cost.safety import after_fork_in_child, no_fork_while_held
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from otel_cost.pricing.plan import Plan
     from otel_cost.usage import Usage
 
@@ -64,7 +66,13 @@ def _version() -> str:
 
 
 def price(
-    *, provider: str, model: str, usage: Usage, service_tier: str | None = None, at: datetime | None = None
+    *,
+    provider: str,
+    model: str,
+    usage: Usage,
+    service_tier: str | None = None,
+    at: datetime | None = None,
+    terms: Mapping[str, str] | None = None,
 ) -> Cost:
     """What `usage` of `model` costs at `provider`.
 
@@ -74,6 +82,8 @@ def price(
         usage: what was used.
         service_tier: as the response states it; None for the standard tier.
         at: when; now where it is None.
+        terms: what else the price depends on, by the names that the provider's responses use: ``inference_geo``,
+            ``speed``.
 
     Returns:
         A known cost; an estimated one where some of the usage has no price; an unknown one where the model has none.

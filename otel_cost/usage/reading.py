@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ from otel_cost.usage.model import Usage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from decimal import Decimal
 
     from otel_cost.usage.decoding import Decoder
     from otel_cost.usage.formats import Path, WireFormat
@@ -29,6 +30,9 @@ class Reading:
         model: the model that answered.
         response_id: the provider's id of the response.
         service_tier: the tier that it was served and is charged at.
+        terms: what else the response says its prices depend on, by name: ``inference_geo``, ``speed``.
+        shares: where several models were billed inside the response, what of `usage` is whose; else empty.
+        stated_cost: what the provider itself says that the response costs, in US dollars.
         complete: whether the response reached its own end, so that `usage` is final.
         output_events: for a stream, how many events carried a piece of the answer; a floor for output tokens.
         unmetered: what the response says was used beyond the meters, and is charged apart or at another price.
@@ -39,6 +43,9 @@ class Reading:
     model: str | None = None
     response_id: str | None = None
     service_tier: str | None = None
+    terms: Mapping[str, str] = field(default_factory=dict)
+    shares: tuple[tuple[str, Usage], ...] = ()
+    stated_cost: Decimal | None = None
     complete: bool = False
     output_events: int = 0
     unmetered: tuple[str, ...] = ()
@@ -155,7 +162,14 @@ class _Statement:
         return self
 
     def reading(self, *, complete: bool, output_events: int = 0) -> Reading:
-        found = Reading(None, self._model, self._id, self._tier, complete, output_events, self._tools)
+        found = Reading(
+            model=self._model,
+            response_id=self._id,
+            service_tier=self._tier,
+            complete=complete,
+            output_events=output_events,
+            unmetered=self._tools,
+        )
         counts = {path: _dig(self._usage, path) for path in _paths(self._format.name)}
         if unreadable := tuple(f"{'.'.join(path)}={n!r}"[:100] for path, n in counts.items() if not _is_count(n)):
             return replace(found, unreadable=unreadable)

@@ -23,7 +23,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from otel_cost import attribution, bootstrap, safety
 from otel_cost.budgets import STORE
-from otel_cost.instrumentation import http
+from otel_cost.instrumentation.clients import httpx as wrapped_httpx
 from otel_cost.instrumentation.open_calls import end_abandoned
 from otel_cost_exporter.demo import stand_in
 
@@ -102,7 +102,7 @@ def _instrumented(exporter: InMemorySpanExporter) -> Iterator[None]:  # noqa: AR
     for owner, name, original in originals:
         setattr(owner, name, original)
     bootstrap._started = False
-    http._wrapped.clear()
+    wrapped_httpx._wrapped.clear()
 
 
 @pytest.fixture

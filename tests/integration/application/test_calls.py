@@ -648,7 +648,7 @@ def test_a_failure_before_a_call_leaves_lets_it_leave(
     def fails(*_: object) -> None:
         raise RuntimeError("no luck")
 
-    monkeypatch.setattr("otel_cost.instrumentation.http.recognise", fails)
+    monkeypatch.setattr("otel_cost.instrumentation.exchange.recognise", fails)
     openai_chat()
     assert len(provider.requests) == 1
     assert spans.calls == []
