@@ -2,6 +2,6 @@ import otel_cost
 
 
 def test_the_public_names_are_these() -> None:
-    assert otel_cost.__all__ == ["BudgetExceededError", "Usage", "attribute", "budget", "price"]
+    assert otel_cost.__all__ == ["BudgetExceededError", "Metered", "Usage", "attribute", "budget", "meter", "price"]
     for name in otel_cost.__all__:
         assert getattr(otel_cost, name).__doc__

@@ -1,6 +1,7 @@
 import gzip
 import json
 import zlib
+from dataclasses import replace
 
 import brotli
 import pytest
@@ -35,7 +36,15 @@ MESSAGE = {
         "service_tier": "standard",
     },
 }
-MESSAGE_USAGE = Usage(810, 40, 500, 300, 100, 200, 0, 2)
+MESSAGE_USAGE = Usage(
+    input_tokens=810,
+    output_tokens=40,
+    cache_read_tokens=500,
+    cache_write_tokens=300,
+    cache_write_5m_tokens=100,
+    cache_write_1h_tokens=200,
+    web_searches=2,
+)
 EVENTS = {"content-type": "text/event-stream; charset=utf-8"}
 
 
@@ -122,7 +131,7 @@ def test_a_chat_stream_states_usage_in_its_last_chunk() -> None:
         {"id": "c1", "model": "gpt-4o", "choices": [], "usage": CHAT["usage"]},
         "[DONE]",
     )
-    assert reading == Reading(CHAT_USAGE, "gpt-4o", "c1", None, complete=True, output_events=2)
+    assert reading == Reading(CHAT_USAGE, "gpt-4o", "c1", complete=True, output_events=2)
 
 
 def test_a_chat_stream_without_usage_counts_its_pieces() -> None:
@@ -145,7 +154,7 @@ def test_a_responses_stream_states_usage_in_its_completed_event() -> None:
 def test_an_anthropic_stream_corrects_itself() -> None:
     start = {"type": "message_start", "message": {**MESSAGE, "usage": {**MESSAGE["usage"], "output_tokens": 1}}}  # type: ignore[dict-item] # a dict of dicts
     middle = stream("anthropic.messages", start, {"type": "content_block_delta", "delta": {"text": "Hey"}})
-    assert middle.usage == Usage(810, 1, 500, 300, 100, 200, 0, 2)
+    assert middle.usage == replace(MESSAGE_USAGE, output_tokens=1)
     assert not middle.complete
     end = stream(
         "anthropic.messages",
