@@ -32,6 +32,7 @@ class WireFormat:
         stream_roots: where a stream's event holds what a whole response has at its root; ``()``: the event is it.
         stream_ends: values of an event's ``type`` after which a stream is complete. A ``[DONE]`` line
             and a chunk of usage without choices always end one.
+        usage_on_request: whether a stream states its usage only where ``stream_options.include_usage`` asks for it.
     """
 
     name: str
@@ -43,6 +44,7 @@ class WireFormat:
     max_tokens: tuple[str, ...] = ()
     stream_roots: tuple[Path, ...] = ((),)
     stream_ends: frozenset[str] = frozenset()
+    usage_on_request: bool = False
 
 
 _OPENAI_CHAT: Final = WireFormat(
@@ -67,6 +69,7 @@ _OPENAI_CHAT: Final = WireFormat(
         }
     ),
     max_tokens=("max_completion_tokens", "max_tokens"),
+    usage_on_request=True,
 )
 _OPENAI_RESPONSES: Final = WireFormat(
     name="openai.responses",
@@ -132,3 +135,7 @@ PROVIDERS: Final[Mapping[str, str]] = {
     "api.anthropic.com": "anthropic",
 }
 """Host -> provider, where nothing else is said. Other hosts are named in `OTEL_COST_ENDPOINTS`."""
+
+TAKES_INCLUDE_USAGE: Final = frozenset({"openai", "azure", "deepseek", "groq", "huggingface", "ollama", "x-ai"})
+"""Providers that are known to take ``stream_options.include_usage`` in a request. Others refuse it, or state the usage of
+every stream anyway."""

@@ -38,6 +38,7 @@ class Request:
         model: the model asked for.
         max_output_tokens: the bound on the answer that the request states, for all its choices; None where it does not.
         stream: whether the answer is asked for as a stream.
+        include_usage: what ``stream_options.include_usage`` says; None where it says nothing.
         text_size: bytes of the request's body without encoded images and documents.
         media_size: bytes of those.
     """
@@ -52,6 +53,7 @@ class Request:
     stream: bool
     text_size: int
     media_size: int
+    include_usage: object = None
 
     @property
     def unknown_provider(self) -> str:
@@ -95,6 +97,7 @@ def recognise(method: str, url: str, body: bytes) -> Request | None:
         stream=fields.get("stream") is True,
         text_size=len(body) - media_size,
         media_size=media_size,
+        include_usage=_include_usage(fields),
     )
 
 
@@ -146,6 +149,11 @@ def _max_output_tokens(wire_format: WireFormat, fields: dict[str, Any]) -> int |
     stated = next((fields[name] for name in wire_format.max_tokens if _is_count(fields.get(name))), None)
     choices = fields.get("n")
     return stated if stated is None or not _is_count(choices) else stated * choices
+
+
+def _include_usage(fields: dict[str, Any]) -> object:
+    options = fields.get("stream_options")
+    return options.get("include_usage") if isinstance(options, dict) else None
 
 
 def _is_count(value: object) -> bool:
