@@ -137,5 +137,5 @@ PROVIDERS: Final[Mapping[str, str]] = {
 """Host -> provider, where nothing else is said. Other hosts are named in `OTEL_COST_ENDPOINTS`."""
 
 TAKES_INCLUDE_USAGE: Final = frozenset({"openai", "azure", "deepseek", "huggingface", "ollama"})
-"""Providers that take ``stream_options.include_usage`` in a request, and need it. Of the others some refuse it, and most
-state the usage of every stream anyway."""
+"""Providers that take ``stream_options.include_usage`` in a request, and need it. Of the others some refuse it, and
+most state the usage of every stream anyway."""
