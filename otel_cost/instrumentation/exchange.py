@@ -1,7 +1,8 @@
 """One HTTP request of a call and its response, whichever client it leaves by.
 
-A client's wrap says what is about to leave (`Outgoing`), sends it inside the `with` block that `begin` returns, and
-then says what came back: a body that is here already, or one that is fed to the call as it passes by.
+A client's wrap says what is about to leave (`Outgoing`), sends it inside the `with` block that `begin` returns, asks
+whether it must go out once more (`Aside.is_refused`), and then says what came back: a body that is here already, or one
+that passes by, piece by piece (`Passing`).
 """
 
 from __future__ import annotations
@@ -11,10 +12,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 from opentelemetry import context
 
 from otel_cost import attribution, semconv
-from otel_cost.instrumentation import attempts
+from otel_cost.instrumentation import attempts, include_usage
+from otel_cost.instrumentation.failure import Failure
+from otel_cost.instrumentation.include_usage import UsageCut
+from otel_cost.instrumentation.passing import Answer, CutAnswer, ErrorAnswer
 from otel_cost.live_span import in_sdk_call
 from otel_cost.safety import guard, report
 from otel_cost.usage import is_providers, reader_of, recognise
+from otel_cost.usage.decoding import decoder_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, MutableMapping
@@ -24,9 +29,11 @@ if TYPE_CHECKING:
 
     from otel_cost.instrumentation.attempts import Attempts
     from otel_cost.instrumentation.call import Call
+    from otel_cost.instrumentation.passing import Passing
     from otel_cost.usage import Request
 
 _FIRST_ERROR_STATUS = 400
+_EVENTS = "text/event-stream"
 
 
 class Outgoing(Protocol):
@@ -47,6 +54,9 @@ class Outgoing(Protocol):
     def body(self) -> bytes:
         """What it carries; empty where that is a stream that can be read only once."""
 
+    def replace_body(self, body: bytes) -> None:
+        """Have `body` sent instead, and its length with it; what the application holds of the request stays as it is."""
+
 
 def begin(outgoing: Outgoing) -> Exchange | Aside | None:
     """The exchange that `outgoing` opens, where it is one with a model or its provider.
@@ -55,11 +65,12 @@ def begin(outgoing: Outgoing) -> Exchange | Aside | None:
         BudgetExceededError: it may not leave.
     """
     with guard("looking at a request"):
-        asked = recognise(outgoing.method, outgoing.url, outgoing.body()) if outgoing.method == "POST" else None
+        body = outgoing.body() if outgoing.method == "POST" else b""
+        asked = recognise(outgoing.method, outgoing.url, body) if outgoing.method == "POST" else None
         if asked is None:
             return Aside(outgoing) if in_sdk_call() or is_providers(outgoing.url) else None
         call, around = attempts.begin(asked)
-        return Exchange(outgoing, asked, call, around)
+        return Exchange(outgoing, asked, call, around).asks_for_usage(body)
     return None
 
 
@@ -79,12 +90,24 @@ class Aside:
         if self._token is not None:
             context.detach(self._token)
 
-    def answered(self, status: int, headers: Mapping[str, str]) -> Call | None:  # noqa: ARG002 - for a call's only
-        """Nothing is read of it."""
+    def may_be_refused(self, status: int) -> bool:  # noqa: ARG002 - for an exchange of a call only
+        """Whether an answer with `status` may be about what we added: then the wrap asks `is_refused`."""
+        return False
+
+    def is_refused(self, body: bytes) -> bool:  # noqa: ARG002 - for an exchange of a call only
+        """Whether the answer `body` is about what we added. Then what the application said is to be sent, once more."""
+        return False
+
+    def answered(self, status: int, headers: MutableMapping[str, str]) -> Passing | None:  # noqa: ARG002 - likewise
+        """The response's head is here. Returns what its body must be shown to, as it comes off the wire, if anything.
+
+        Where that decodes the body, ``content-encoding`` and ``content-length`` are taken out of `headers`.
+        """
         return None
 
-    def answered_whole(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
-        """Nothing is read of it."""
+    def answered_whole(self, status: int, headers: Mapping[str, str], body: bytes) -> bytes:  # noqa: ARG002 - likewise
+        """The response is here, read already and its content decoded. Returns what of `body` the application gets."""
+        return body
 
     def _context(self) -> Context:
         return attribution.without_ours(context.get_current())
@@ -96,35 +119,65 @@ class Exchange(Aside):
     def __init__(self, outgoing: Outgoing, asked: Request, call: Call, around: Attempts | None) -> None:
         super().__init__(outgoing)
         self._asked, self._call, self._around = asked, call, around
+        self._cuts = False
+
+    def asks_for_usage(self, body: bytes) -> Exchange:
+        """Put the question for usage into the request, where it is wanted and `body` has it not. Returns itself."""
+        with guard("asking a stream for its usage"):
+            more = include_usage.asking(self._asked, self._outgoing.url, self._outgoing.headers, body)
+            if more is not None:
+                self._outgoing.replace_body(more)
+                self._cuts = True
+        return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         super().__exit__(kind, error, at)
         self._call.in_flight = False
         if error is not None:
-            self._failed(error=error)
+            self._failed(Failure.of_error(error))
 
-    def answered(self, status: int, headers: Mapping[str, str]) -> Call | None:
-        """The response's head is here. Returns the call that its body must be fed to, as it came off the wire."""
+    def may_be_refused(self, status: int) -> bool:
+        return self._cuts and include_usage.may_refuse(status)
+
+    def is_refused(self, body: bytes) -> bool:
+        with guard("looking at an error"):
+            if include_usage.refuses(self._outgoing.url, body):
+                self._cuts = False
+                self._call.sends_again()
+                return True
+        return False
+
+    def answered(self, status: int, headers: MutableMapping[str, str]) -> Passing | None:
         try:
+            encoding = headers.get("content-encoding", "")
             if status >= _FIRST_ERROR_STATUS:
-                self._failed(status=status)
-                return None
-            self._call.answered(reader_of(self._asked.wire_format, headers))
+                failure = self._failed(Failure.of_status(status, headers), ends_call=False)
+                return ErrorAnswer(self._call, failure, encoding, ends_call=self._around is None)
+            if not (self._cuts and headers.get("content-type", "").startswith(_EVENTS)):
+                self._call.answered(reader_of(self._asked.wire_format, headers))
+                return Answer(self._call)
+            decoder = decoder_of(encoding)
+            self._call.answered(reader_of(self._asked.wire_format, _plain(headers)))
+            for name in ("content-encoding", "content-length"):
+                headers.pop(name, None)
+            return CutAnswer(self._call, decoder, UsageCut())
         except Exception as error:  # noqa: BLE001 - the boundary: whatever fails here, the application gets its response
             self._unreadable(error)
             return None
-        return self._call
 
-    def answered_whole(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
-        """The response is here, read already and its content decoded: by the client, or by somebody's hook."""
+    def answered_whole(self, status: int, headers: Mapping[str, str], body: bytes) -> bytes:
         try:
             if status >= _FIRST_ERROR_STATUS:
-                self._failed(status=status)
-                return
-            plain = {"content-type": headers.get("content-type", "")}
+                self._failed(Failure.of_status(status, headers, body))
+                return body
+            plain = _plain(headers)
             self._call.read(reader_of(self._asked.wire_format, plain), body)
+            if self._cuts and plain["content-type"].startswith(_EVENTS):
+                cut = UsageCut()
+                return cut.feed(body) + cut.rest()
         except Exception as error:  # noqa: BLE001 - the boundary
             self._unreadable(error)
+        return body
 
     def _context(self) -> Context:
         return self._call.sends()
@@ -133,11 +186,17 @@ class Exchange(Aside):
         report("reading a response", error)
         self._call.unreadable()
 
-    def _failed(self, *, error: BaseException | None = None, status: int | None = None) -> None:
+    def _failed(self, failure: Failure, *, ends_call: bool = True) -> Failure:
         with guard("noting a failed attempt"):
-            self._call.attempt_failed(error, status)
-            if self._around is None:  # else the SDK may try again, and the call ends when it gives up
+            self._call.attempt_failed(failure)
+            if ends_call and self._around is None:  # else the SDK may try again, and the call ends when it gives up
                 self._call.fails()
+        return failure
+
+
+def _plain(headers: Mapping[str, str]) -> dict[str, str]:
+    """What `headers` say of a body whose content is decoded."""
+    return {"content-type": headers.get("content-type", "")}
 
 
 def _strip_baggage(headers: MutableMapping[str, str]) -> None:
