@@ -8,7 +8,6 @@ from __future__ import annotations
 import gc
 from functools import partial
 from typing import TYPE_CHECKING, Any
-from weakref import WeakSet
 
 import wrapt
 from opentelemetry import trace
@@ -21,13 +20,13 @@ from otel_cost.instrumentation.clients import httpx
 from otel_cost.instrumentation.open_calls import note_collection
 from otel_cost.instrumentation.threads import wrap_threads
 from otel_cost.safety import guard
+from otel_cost.sampling import keep_money
 from otel_cost.sdk_default import configure_where_nobody_did
 from otel_cost.span_processor import CostSpanProcessor
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_attached: WeakSet[TracerProvider] = WeakSet()
 _started = False
 
 
@@ -58,11 +57,10 @@ def start() -> None:
 
 
 def attach(provider: TracerProvider) -> None:
-    """Give `provider` our span processor, once."""
-    if provider not in _attached:
-        _attached.add(provider)
+    """Give `provider` our span processor, and a sampler under which no call is lost, once."""
+    if endings.watch_provider(provider):
+        keep_money(provider)
         provider.add_span_processor(CostSpanProcessor())
-        endings.watch_provider(provider)
 
 
 def _provider_made(

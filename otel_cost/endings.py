@@ -16,6 +16,7 @@ from weakref import WeakSet
 
 import wrapt
 
+from otel_cost import books
 from otel_cost.instrumentation.open_calls import end_all
 from otel_cost.safety import guard
 
@@ -35,12 +36,15 @@ def watch() -> None:
         signal.signal(signal.SIGTERM, _terminated)
 
 
-def watch_provider(provider: TracerProvider) -> None:
-    """Have the spans of `provider` go out too, before the process ends."""
+def watch_provider(provider: TracerProvider) -> bool:
+    """Have the spans of `provider` go out too, before the process ends; whether they did not already."""
+    if provider in _providers:
+        return False
     _providers.add(provider)
     # What is registered last runs first: before the provider's own, which takes no span any more.
     atexit.unregister(_exits)
     atexit.register(_exits)
+    return True
 
 
 def _ends_by_default() -> bool:
@@ -98,5 +102,6 @@ def _flush_in_time() -> None:
 def _flush() -> None:
     with guard("sending the last spans"):
         end_all()
+        books.flush()
         for provider in tuple(_providers):
             provider.force_flush(int(_FLUSH_SECONDS * 1000))

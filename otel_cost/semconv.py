@@ -19,6 +19,8 @@ GEN_AI_REQUEST_MAX_TOKENS: Final = "gen_ai.request.max_tokens"
 GEN_AI_REQUEST_STREAM: Final = "gen_ai.request.stream"
 GEN_AI_RESPONSE_MODEL: Final = "gen_ai.response.model"
 GEN_AI_RESPONSE_ID: Final = "gen_ai.response.id"
+GEN_AI_TOKEN_TYPE: Final = "gen_ai.token.type"  # noqa: S105 - no secret
+GEN_AI_USAGE_PREFIX: Final = "gen_ai.usage."
 GEN_AI_USAGE_INPUT_TOKENS: Final = "gen_ai.usage.input_tokens"
 GEN_AI_USAGE_OUTPUT_TOKENS: Final = "gen_ai.usage.output_tokens"
 GEN_AI_USAGE_CACHE_READ_TOKENS: Final = "gen_ai.usage.cache_read.input_tokens"
@@ -58,6 +60,18 @@ CALL_OUTCOME: Final = "otel_cost.call.outcome"
 ``refused`` (a budget stopped it; nothing was sent)."""
 CALL_ATTEMPTS: Final = "otel_cost.call.attempts"
 """How many requests left the process for this one call: the first and the SDK's retries. 0 where it was refused."""
+
+CALLS_PATH: Final = "/v1/calls"
+"""Where the ledger takes an OTLP trace export request over HTTP too. Nobody else serves it, so what the application's
+sampler dropped gets to the ledger or to nobody."""
+
+# --- Metrics -------------------------------------------------------------------------------------------------------
+METRIC_TOKEN_USAGE: Final = "gen_ai.client.token.usage"  # noqa: S105 - no secret
+"""The conventions' histogram: tokens of a call, by `GEN_AI_TOKEN_TYPE`, ``input`` or ``output``."""
+METRIC_COST: Final = "otel_cost.cost"
+"""Counter of US dollars: what calls cost, known or estimated."""
+METRIC_UNPRICED: Final = "otel_cost.calls.unpriced"
+"""Counter of calls whose cost is ``unknown``, which `METRIC_COST` lacks."""
 
 # --- otel-cost: who pays -------------------------------------------------------------------------------------------
 PREFIX: Final = "otel_cost."

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from opentelemetry.sdk.trace import SpanProcessor
 from opentelemetry.trace import StatusCode
 
-from otel_cost import attribution, semconv
+from otel_cost import attribution, books, semconv
 from otel_cost.budgets import STORE, budgets_in
 from otel_cost.errors import BudgetExceededError
 from otel_cost.live_span import OWN_SCOPE, LiveSpan, budget_attributes, in_sdk_call, is_inference, refused_attributes
@@ -15,7 +15,7 @@ from otel_cost.safety import guard
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
-    from opentelemetry.sdk.trace import Span
+    from opentelemetry.sdk.trace import ReadableSpan, Span
 
 
 class CostSpanProcessor(SpanProcessor):
@@ -38,6 +38,13 @@ class CostSpanProcessor(SpanProcessor):
             LiveSpan(span, parent_context)
             if members and not in_sdk_call() and is_inference(span.attributes or {}):
                 _check(span, members, parent_context)
+
+    def on_end(self, span: ReadableSpan) -> None:
+        """Send the figures of a call to the ledger where its span is not sampled, so that nobody exports it."""
+        with guard("keeping a call that is not sampled"):
+            is_call = span.attributes is not None and semconv.COST_STATUS in span.attributes
+            if is_call and not span.context.trace_flags.sampled:
+                books.keep(span)
 
 
 def _check(span: Span, members: dict[str, str], parent_context: Context | None) -> None:

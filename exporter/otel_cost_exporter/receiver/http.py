@@ -1,4 +1,4 @@
-"""OTLP/HTTP in: ``POST /v1/traces`` with protobuf."""
+"""OTLP/HTTP in: ``POST /v1/traces`` with protobuf, and the same at a path that no other OTLP receiver serves."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from fastapi.concurrency import run_in_threadpool
 from google.rpc.code_pb2 import INVALID_ARGUMENT, RESOURCE_EXHAUSTED, UNAVAILABLE, UNIMPLEMENTED
 from google.rpc.status_pb2 import Status
 
+from otel_cost.semconv import CALLS_PATH
 from otel_cost_exporter.errors import LedgerBusyError, LedgerDownError, MalformedError
 from otel_cost_exporter.receiver.intake import LARGEST_REQUEST, LONGEST_WAIT
 
@@ -31,10 +32,11 @@ class _RefusedError(Exception):
 
 
 def routes(intake: Intake) -> APIRouter:
-    """The route that takes OTLP for `intake`."""
+    """The routes that take OTLP for `intake`."""
     router = APIRouter()
 
     @router.post("/v1/traces")
+    @router.post(CALLS_PATH)
     async def traces(request: Request) -> Response:
         """Take an OTLP ExportTraceServiceRequest; 200 means that its calls are committed."""
         try:

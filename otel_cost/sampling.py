@@ -1,0 +1,59 @@
+"""Money is not sampled: a call whose span the application's sampler drops is recorded all the same, for the books.
+
+Such a span is recorded without the sampled flag. OpenTelemetry's processors pass it over when they export, its children
+and the services that it calls hear "not sampled" as before, and its figures are there when it ends.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+import wrapt
+from opentelemetry import trace
+from opentelemetry.sdk.trace.sampling import Decision, SamplingResult
+
+from otel_cost.live_span import is_inference
+from otel_cost.safety import guard
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from opentelemetry.context import Context
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.sampling import Sampler
+
+
+def keep_money(provider: TracerProvider) -> None:
+    """Have `provider` decide as its sampler does, and record what that drops of calls."""
+    provider.sampler = cast("Sampler", _MoneyKept(provider.sampler))
+
+
+class _MoneyKept(wrapt.ObjectProxy[Any]):
+    """Stands in for the application's sampler, and decides as it does; of what it drops, calls are recorded."""
+
+    def should_sample(
+        self,
+        parent_context: Context | None,
+        trace_id: int,
+        name: str,
+        kind: trace.SpanKind | None = None,
+        attributes: Mapping[str, Any] | None = None,
+        *more: Any,
+        **named: Any,
+    ) -> SamplingResult:
+        """The sampler's own decision, or "record only" where it drops what belongs into the books."""
+        result: SamplingResult = self.__wrapped__.should_sample(
+            parent_context, trace_id, name, kind, attributes, *more, **named
+        )
+        if result.decision is Decision.DROP:
+            with guard("keeping a call that the sampler drops"):
+                if is_inference(attributes or {}) or _is_below_what_is_kept(parent_context):
+                    kept = {**(attributes or {}), **result.attributes}
+                    return SamplingResult(Decision.RECORD_ONLY, kept, result.trace_state)
+        return result
+
+
+def _is_below_what_is_kept(parent_context: Context | None) -> bool:
+    """Whether the span above is recorded only. What is below a call must lead to it: else both would be counted."""
+    above = trace.get_current_span(parent_context)
+    return above.is_recording() and not above.get_span_context().trace_flags.sampled
