@@ -54,7 +54,8 @@ class Framing(Protocol):
     """
 
     @property
-    def complete(self) -> bool: ...
+    def complete(self) -> bool:
+        """See above."""
 
     def feed(self, plain: bytes) -> Sequence[Document]:
         """Take the next piece; the documents that it completes."""
