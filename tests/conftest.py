@@ -34,6 +34,15 @@ def _programs_heed_signals() -> None:
             signal.signal(number, lambda *_: None)
 
 
+OTHER_INSTRUMENTATIONS = "aiobotocore,anthropic,botocore,fastapi,langchain,openai,openai_agents"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _only_http_is_instrumented() -> None:
+    """The development environment has more instrumentations than an application's; a test of one asks for it."""
+    os.environ.setdefault("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", OTHER_INSTRUMENTATIONS)
+
+
 @pytest.fixture(autouse=True)
 def _as_in_a_new_process() -> None:
     """Nothing that is said only once has been said, and nothing learned from calls is known, when a test begins."""
