@@ -60,6 +60,15 @@ CALL_OUTCOME: Final = "otel_cost.call.outcome"
 ``refused`` (a budget stopped it; nothing was sent)."""
 CALL_ATTEMPTS: Final = "otel_cost.call.attempts"
 """How many requests left the process for this one call: the first and the SDK's retries. 0 where it was refused."""
+CALL_FAILURES: Final = "otel_cost.call.failures"
+"""The attempts that brought no answer, in their order: the HTTP status and the provider's own code for it
+(``429 insufficient_quota``), or the type of the error (``ReadTimeout``). Absent where there are none."""
+
+WASTE_AMOUNT: Final = "otel_cost.waste.amount"
+"""What the attempts that broke off may have cost beside `COST_AMOUNT`, in the same currency: an exact decimal string of
+an estimate. Absent where none broke off, and where nobody can tell."""
+WASTE_STATUS: Final = "otel_cost.waste.status"
+"""``estimated`` or ``unknown``; absent where no attempt broke off."""
 
 CALLS_PATH: Final = "/v1/calls"
 """Where the ledger takes an OTLP trace export request over HTTP too. Nobody else serves it, so what the application's
@@ -96,7 +105,7 @@ DIMENSIONS: Final = (
 
 RESERVED: Final = frozenset(
     {
-        *("budget", "budgets", "cost", "call", "calls"),
+        *("budget", "budgets", "cost", "call", "calls", "waste"),
         *("provider", "model", "service", "environment", "operation", "outcome", "hour", "day", "by", "since", "until"),
     }
 )

@@ -76,6 +76,12 @@ def _url(text: str) -> str:
     return url.rstrip("/")
 
 
+def _switch(text: str) -> bool:
+    if text.lower() not in _SWITCH:
+        raise ValueError("it must be true or false")
+    return _SWITCH[text.lower()]
+
+
 @lru_cache(maxsize=8)  # read with every request
 def _endpoints(text: str) -> tuple[Endpoint, ...]:
     """The endpoints that can be read. One that cannot is said, and takes no other with it."""
@@ -130,12 +136,20 @@ URL: Final = Variable(
     "http://127.0.0.1:4318",
     "Where the dashboard and the commands look for the ledger service.",
 )
+INCLUDE_USAGE: Final = Variable(
+    "OTEL_COST_INCLUDE_USAGE",
+    _switch,
+    lambda: True,
+    "true",
+    "Whether a chat stream that would not state its usage is asked for it, hidden from the application.",
+)
 
 _PORTS: Final = {"http": 80, "https": 443}
 _PROVIDER: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_SWITCH: Final = {"true": True, "false": False, "1": True, "0": False, "on": True, "off": False}
 _said: set[tuple[str, str]] = set()
 
-VARIABLES: Final = (LEDGER, SPOOL, ENDPOINTS, URL)
+VARIABLES: Final = (LEDGER, SPOOL, ENDPOINTS, URL, INCLUDE_USAGE)
 
 
 def get(variable: Variable, environ: Mapping[str, str] | None = None) -> Any:

@@ -3,7 +3,7 @@
 from otel_cost.budgets.context import budget, budgets_in, enforce
 from otel_cost.budgets.limit import Budget, Limit
 from otel_cost.budgets.memory import STORE, Hold, MemoryStore
-from otel_cost.budgets.sizing import Ask, Spend, input_tokens, learn, likely
+from otel_cost.budgets.sizing import Ask, Spend, input_tokens, learn, likely, likely_cost
 
 __all__ = [
     "STORE",
@@ -19,4 +19,5 @@ __all__ = [
     "input_tokens",
     "learn",
     "likely",
+    "likely_cost",
 ]

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from decimal import Decimal
 
     from otel_cost.budgets.limit import Budget
+    from otel_cost.pricing import Cost
     from otel_cost.usage import Request
 
 UNSTATED_OUTPUT: Final = 1000
@@ -60,18 +61,27 @@ def input_tokens(request: Request) -> int:
 
 def likely(request: Request, budgets: Iterable[Budget]) -> Ask:
     """What `request` is likely to spend. It is priced only where one of `budgets` is in US dollars."""
+    usage = _likely_usage(request)
+    if all(budget.limit.in_tokens for budget in budgets):
+        return Ask(None, usage.total_tokens, request.model)
+    cost = likely_cost(request)
+    return Ask(cost.amount, usage.total_tokens, request.model, cost.reason)
+
+
+def likely_cost(request: Request) -> Cost:
+    """What `request` is likely to cost."""
+    if not request.known_provider:
+        return pricing.Cost.unknown(request.unknown_provider)
+    if not request.model:
+        return pricing.Cost.unknown("the request names no model")
+    return pricing.price(provider=request.provider, model=request.model, usage=_likely_usage(request))
+
+
+def _likely_usage(request: Request) -> Usage:
     output = request.max_output_tokens
     if output is None:
         output = _largest.get(request.model or "", UNSTATED_OUTPUT)
-    usage = Usage(input_tokens=input_tokens(request), output_tokens=output)
-    if all(budget.limit.in_tokens for budget in budgets):
-        return Ask(None, usage.total_tokens, request.model)
-    cost = pricing.Cost.unknown("the request names no model")
-    if not request.known_provider:
-        cost = pricing.Cost.unknown(request.unknown_provider)
-    elif request.model:
-        cost = pricing.price(provider=request.provider, model=request.model, usage=usage)
-    return Ask(cost.amount, usage.total_tokens, request.model, cost.reason)
+    return Usage(input_tokens=input_tokens(request), output_tokens=output)
 
 
 def learn(model: str | None, output_tokens: int) -> None:

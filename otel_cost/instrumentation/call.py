@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import threading
 import time
@@ -13,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 from opentelemetry import context, trace
 from opentelemetry.trace import SpanKind, StatusCode
 
-from otel_cost import attribution, live_span, pricing, semconv
-from otel_cost.budgets import STORE, Spend, budgets_in, input_tokens, learn, likely
+from otel_cost import attribution, live_span, money, pricing, semconv
+from otel_cost.budgets import STORE, Spend, budgets_in, input_tokens, learn, likely, likely_cost
 from otel_cost.errors import BudgetExceededError
 from otel_cost.instrumentation import open_calls
+from otel_cost.instrumentation.failure import Failure
 from otel_cost.metering import cost_of
 from otel_cost.pricing import Cost
 from otel_cost.safety import guard
@@ -31,16 +31,8 @@ if TYPE_CHECKING:
     from otel_cost.usage import Request
 
 _logger = logging.getLogger(__name__)
-_NOT_SENT = frozenset(
-    {
-        *("ConnectError", "ConnectTimeout", "PoolTimeout", "ProxyError", "UnsupportedProtocol", "LocalProtocolError"),
-        *("Refused", "BudgetExceededError"),
-    }
-)
-"""Errors after which the provider has seen nothing of the request: of httpx and httpx2, and of a call that a hook or a
-transport wanted to make first."""
 _UNANSWERED = Cost.unknown("no answer came; the provider may charge for it")
-_BROKEN_OFF = (asyncio.CancelledError, GeneratorExit, KeyboardInterrupt, SystemExit)
+_GIVEN_UP = Cost.unknown("broken off before an answer came; the provider may charge for it")
 
 
 class Call:
@@ -67,9 +59,8 @@ class Call:
         self._hold: Hold | None = None
         self._reader: Any = None
         self._attempts = 0
-        self._broke_off = False
-        self._unsure = False
-        self._failure: tuple[BaseException | None, int | None] | None = None
+        self._failures: list[Failure] = []
+        self._failure: Failure | None = None  # of the last attempt
         self._attributes: dict[str, Any] = {}
         # Reentrant: a stream that is garbage collected ends its call, and collection can happen under the lock.
         self._lock = threading.RLock()
@@ -117,7 +108,7 @@ class Call:
         Raises:
             BudgetExceededError: it does not fit any more.
         """
-        if self._hold is not None and self._broke_off:
+        if self._hold is not None and self._failure is not None and self._failure.broke_off:
             hold, self._hold = self._hold, None
             STORE.settle(hold, _spend(hold, _UNANSWERED, None))
             self._reserve()
@@ -127,6 +118,10 @@ class Call:
         self._attempts += 1
         self.in_flight, self._failure = True, None
         return trace.set_span_in_context(self._span, attribution.without_ours(context.get_current()))
+
+    def sends_again(self) -> None:
+        """The request leaves once more: the provider refused what we had added to it."""
+        self._attempts += 1
 
     def answered(self, reader: Any) -> None:
         """The response has come and is read by `reader` as it passes by; `stream_ends` follows."""
@@ -141,6 +136,8 @@ class Call:
         """The response has passed by, to its end or as far as the application and the network let it."""
         self.streaming = False
         with guard("reading a response"):
+            if self._failure is not None:
+                self.fails()
             self._end_with(self._reading(), error=error)
         self.unreadable()  # where that failed, the call ends all the same
 
@@ -171,11 +168,13 @@ class Call:
             self._end_with(self._reading())
         self._span.set_attributes(self._attributes)
 
-    def attempt_failed(self, error: BaseException | None, status: int | None) -> None:
-        """A request broke off with `error`, or was answered with an error `status`; the SDK may try again."""
-        self._failure = error, status
-        self._broke_off = error is not None and type(error).__name__ not in _NOT_SENT
-        self._unsure = self._unsure or self._broke_off
+    def attempt_failed(self, failure: Failure) -> None:
+        """A request broke off, or was answered with an error; the SDK may try again."""
+        if failure.broke_off:
+            held = self._hold.ask.usd if self._hold is not None else None
+            failure.may_have_cost = likely_cost(self._request).amount if held is None else held
+        self._failure = failure
+        self._failures.append(failure)
 
     def disown(self) -> None:
         """In a forked child: the call is the parent's to end."""
@@ -183,15 +182,13 @@ class Call:
 
     def fails(self, error: BaseException | None = None) -> None:
         """No attempt brought an answer. What the last one failed of says why, else `error`. Nothing, where it ended."""
-        last, status = self._failure or (None, None)
-        error = last or error
-        name = str(status) if status is not None else type(error).__name__
-        if status is not None or name in _NOT_SENT:
-            self._end("error", None, Cost.nothing(), error=name)
-        elif isinstance(error, _BROKEN_OFF):
-            self._end("cut", None, Cost.unknown("broken off before an answer came; the provider may charge for it"))
+        failure = self._failure or Failure.of_error(error)
+        if not failure.broke_off:
+            self._end("error", None, Cost.nothing(), error=failure.name)
+        elif failure.given_up:
+            self._end("cut", None, _GIVEN_UP)
         else:
-            self._end("error", None, _UNANSWERED, error=name)
+            self._end("error", None, _UNANSWERED, error=failure.name)
 
     def _reading(self) -> Reading:
         return self._reader.reading() if self._reader is not None else Reading()
@@ -208,12 +205,12 @@ class Call:
         if doubt:
             reading = self._at_least(reading)
         cost = cost_of(self._request, reading)
-        failed = error is not None and not isinstance(error, _BROKEN_OFF)
+        failure = None if error is None else Failure.of_error(error)
         self._end(
             "cut" if cut else "ok",
             reading,
             cost.estimated(doubt) if doubt else cost,
-            error=type(error).__name__ if failed else None,
+            error=None if failure is None or failure.given_up else failure.name,
         )
 
     def _at_least(self, reading: Reading) -> Reading:
@@ -227,8 +224,6 @@ class Call:
         if over:
             return
         open_calls.remove(self)
-        if self._unsure:
-            cost = cost.estimated("an earlier attempt broke off; the provider may charge for it too")
         usage = reading.usage if reading is not None else None
         if self._hold is not None:
             STORE.settle(self._hold, _spend(self._hold, cost, usage))
@@ -248,6 +243,7 @@ class Call:
             **live_span.cost_attributes(cost),
             **live_span.budget_attributes(self._budgets, self._dimensions),
             **_reading_attributes(reading),
+            **_failure_attributes(self._failures),
         }
         if error is not None:
             self._attributes[semconv.ERROR_TYPE] = error
@@ -294,6 +290,20 @@ def _reading_attributes(reading: Reading | None) -> Mapping[str, Any]:
     stated = {semconv.GEN_AI_RESPONSE_MODEL: reading.model, semconv.GEN_AI_RESPONSE_ID: reading.response_id}
     usage = live_span.usage_attributes(reading.usage) if reading.usage is not None else {}
     return {**{key: value for key, value in stated.items() if value is not None}, **usage}
+
+
+def _failure_attributes(failures: list[Failure]) -> Mapping[str, Any]:
+    """Each failed attempt, and what those that broke off may have cost beside the call's own cost."""
+    if not failures:
+        return {}
+    found: dict[str, Any] = {semconv.CALL_FAILURES: [str(failure) for failure in failures]}
+    wasted = [failure.may_have_cost for failure in failures if failure.broke_off]
+    if wasted:
+        amounts = [amount for amount in wasted if amount is not None]
+        found[semconv.WASTE_STATUS] = "estimated" if len(amounts) == len(wasted) else "unknown"
+        if len(amounts) == len(wasted):
+            found[semconv.WASTE_AMOUNT] = money.text(sum(amounts, money.usd(0)))
+    return found
 
 
 _MOST_SAID = 1000

@@ -55,7 +55,7 @@ class Outgoing(Protocol):
         """What it carries; empty where that is a stream that can be read only once."""
 
     def replace_body(self, body: bytes) -> None:
-        """Have `body` sent instead, and its length with it; what the application holds of the request stays as it is."""
+        """Have `body` sent instead, and its length with it. The application's own request stays as it is."""
 
 
 def begin(outgoing: Outgoing) -> Exchange | Aside | None:
@@ -137,9 +137,11 @@ class Exchange(Aside):
             self._failed(Failure.of_error(error))
 
     def may_be_refused(self, status: int) -> bool:
+        """Whether an answer with `status` may be about the question for usage."""
         return self._cuts and include_usage.may_refuse(status)
 
     def is_refused(self, body: bytes) -> bool:
+        """Whether the error `body` is. Nobody is asked twice."""
         with guard("looking at an error"):
             if include_usage.refuses(self._outgoing.url, body):
                 self._cuts = False
@@ -148,6 +150,7 @@ class Exchange(Aside):
         return False
 
     def answered(self, status: int, headers: MutableMapping[str, str]) -> Passing | None:
+        """The response's head is here: what fails is noted, what answers is read as it passes by."""
         try:
             encoding = headers.get("content-encoding", "")
             if status >= _FIRST_ERROR_STATUS:
@@ -166,6 +169,7 @@ class Exchange(Aside):
             return None
 
     def answered_whole(self, status: int, headers: Mapping[str, str], body: bytes) -> bytes:
+        """The whole response is here: the call ends with it, unless it failed and the SDK may try again."""
         try:
             if status >= _FIRST_ERROR_STATUS:
                 self._failed(Failure.of_status(status, headers, body))

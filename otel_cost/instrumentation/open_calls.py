@@ -13,9 +13,10 @@ from otel_cost.safety import after_fork_in_child
 
 if TYPE_CHECKING:
     from otel_cost.instrumentation.call import Call
+    from otel_cost.instrumentation.passing import Passing
 
 _open: set[Call] = set()
-_abandoned: SimpleQueue[Call] = SimpleQueue()
+_abandoned: SimpleQueue[Passing] = SimpleQueue()
 _collecting: int | None = None
 
 
@@ -35,18 +36,18 @@ def note_collection(phase: str, _: object) -> None:
     _collecting = threading.get_ident() if phase == "start" else None
 
 
-def close(call: Call) -> None:
-    """The stream of `call` is closed or gone.
+def close(passing: Passing) -> None:
+    """A response that was passing by is closed or gone.
 
     Garbage collection can strike inside any lock of this thread, a span exporter's too, so nothing is ended there and
     then: whoever comes by next does it.
     """
-    if call.ended:
+    if passing.ended:
         return
     if _collecting == threading.get_ident():
-        _abandoned.put(call)
+        _abandoned.put(passing)
     else:
-        call.stream_ends()
+        passing.stream_ends()
 
 
 def end_abandoned() -> None:

@@ -1,0 +1,90 @@
+"""An attempt that brought no answer: how it failed, and by which code of the provider's."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from decimal import Decimal
+
+NOT_SENT: Final = frozenset(
+    {
+        *("ConnectError", "ConnectTimeout", "PoolTimeout", "ProxyError", "UnsupportedProtocol", "LocalProtocolError"),
+        *("Refused", "BudgetExceededError"),
+    }
+)
+"""Errors after which the provider has seen nothing of the request: of httpx and httpx2, and of a call that a hook or a
+transport wanted to make first."""
+_BROKEN_OFF: Final = (asyncio.CancelledError, GeneratorExit, KeyboardInterrupt, SystemExit)
+_CODE: Final = re.compile(r"[A-Za-z][\w.#-]{0,63}")
+_CODE_FIELDS: Final = ("code", "status", "type", "__type")
+_AWS_ERROR: Final = "x-amzn-errortype"
+
+
+@dataclass(slots=True)
+class Failure:
+    """How one attempt failed.
+
+    Attributes:
+        name: the HTTP status of the answer, or the type of the error: value of ``error.type``.
+        answered: whether the provider answered, with an error.
+        given_up: whether nobody waits for the answer any more, rather than that it failed.
+        code: the provider's own code for it, such as ``insufficient_quota``; None while none was seen.
+        may_have_cost: where it broke off, what it may have cost in US dollars; None where nobody can tell.
+    """
+
+    name: str
+    answered: bool = False
+    given_up: bool = False
+    code: str | None = None
+    may_have_cost: Decimal | None = None
+
+    @classmethod
+    def of_status(cls, status: int, headers: Mapping[str, str], body: bytes = b"") -> Failure:
+        """The provider answered with an error."""
+        return cls(str(status), answered=True, code=_aws_code(headers) or code_in(body))
+
+    @classmethod
+    def of_error(cls, error: BaseException | None) -> Failure:
+        """No answer came."""
+        return cls(type(error).__name__, given_up=isinstance(error, _BROKEN_OFF))
+
+    @property
+    def broke_off(self) -> bool:
+        """Whether the provider may have seen the request, and may charge for it, though no answer came."""
+        return not self.answered and self.name not in NOT_SENT
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.code}" if self.code else self.name
+
+
+def code_in(body: bytes) -> str | None:
+    """The code that the body of an error states, whichever provider's; None where it states none."""
+    try:
+        document = json.loads(body)
+    except ValueError:
+        return None
+    if isinstance(document, list) and document:  # Gemini answers a stream with a list
+        document = document[0]
+    return code_of(document)
+
+
+def code_of(document: Any) -> str | None:
+    """The code that an error document states, at its root or below ``error``."""
+    if not isinstance(document, dict):
+        return None
+    inner = document.get("error")
+    stated = inner if isinstance(inner, dict) else document
+    codes = (stated.get(field) for field in _CODE_FIELDS)
+    return next((code for code in codes if isinstance(code, str) and code != "error" and _CODE.fullmatch(code)), None)
+
+
+def _aws_code(headers: Mapping[str, str]) -> str | None:
+    """AWS states its code in a header, behind it sometimes a colon and a URL."""
+    code = headers.get(_AWS_ERROR, "").partition(":")[0]
+    return code if _CODE.fullmatch(code) else None
