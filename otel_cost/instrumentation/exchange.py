@@ -54,8 +54,12 @@ class Outgoing(Protocol):
     def body(self) -> bytes:
         """What it carries; empty where that is a stream that can be read only once."""
 
-    def replace_body(self, body: bytes) -> None:
-        """Have `body` sent instead, and its length with it. The application's own request stays as it is."""
+    def replace_body(self, body: bytes) -> bool:
+        """Have `body` sent instead, and its length with it; the application's own request stays as it is.
+
+        Returns whether that is done. It must not be where what the answer's `Passing.feed` and `rest` return, and the
+        body that `answered_whole` returns, cannot take the place of what came off the wire.
+        """
 
 
 def begin(outgoing: Outgoing) -> Exchange | Aside | None:
@@ -125,9 +129,7 @@ class Exchange(Aside):
         """Put the question for usage into the request, where it is wanted and `body` has it not. Returns itself."""
         with guard("asking a stream for its usage"):
             more = include_usage.asking(self._asked, self._outgoing.url, self._outgoing.headers, body)
-            if more is not None:
-                self._outgoing.replace_body(more)
-                self._cuts = True
+            self._cuts = more is not None and self._outgoing.replace_body(more)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:

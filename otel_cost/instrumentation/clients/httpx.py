@@ -85,12 +85,13 @@ class _Outgoing:
         except Exception:  # noqa: BLE001 - httpx and httpx2 each have an error of their own for a body that is a stream
             return b""
 
-    def replace_body(self, body: bytes) -> None:
+    def replace_body(self, body: bytes) -> bool:
         said = self.request
         headers = self._module.Headers([pair for pair in said.headers.raw if pair[0].lower() != b"content-length"])
         self.request = self._module.Request(
             said.method, said.url, headers=headers, content=body, extensions=said.extensions
         )
+        return True
 
 
 def _error(module: Any, response: Any) -> bytes:
