@@ -1,57 +1,51 @@
 """One model's prices at one moment, laid out so that a cost is a few multiplications.
 
-The meters form a tree: tokens read from a cache are input tokens too, those written for an hour are tokens written.
-Each priced meter charges what is left of it after its priced parts, which is how providers publish their prices.
+Each priced meter charges what is left of it after its priced parts, which is how providers publish their prices. Parts
+may overlap: audio tokens that were read from a cache are taken out of the input once, not with the audio and again with
+the cached tokens. So each charge knows with which sign every field of `Usage` counts for it.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import ROUND_HALF_EVEN, Context, Decimal
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final
 
+from otel_cost.pricing.meters import METERS, WHOLES, title
+
 if TYPE_CHECKING:
-    from datetime import datetime
+    from collections.abc import Callable, Mapping
 
     from otel_cost.usage import Usage
 
+Steps = tuple[tuple[int, Decimal], ...]
+"""US dollars a unit, by how large the whole input is: from more than so many tokens on. The first is from 0 on."""
 
-@dataclass(frozen=True, slots=True)
-class _Meter:
-    """A field of `Usage`: the price key of genai-prices, units per price, and the meter that it is part of."""
-
-    price_key: str
-    per: int
-    part_of: str | None = None
-
-
-_METERS: Final[dict[str, _Meter]] = {
-    "input_tokens": _Meter("input_mtok", 1_000_000),
-    "cache_read_tokens": _Meter("cache_read_mtok", 1_000_000, "input_tokens"),
-    "cache_write_tokens": _Meter("cache_write_mtok", 1_000_000, "input_tokens"),
-    "cache_write_5m_tokens": _Meter("cache_write_5m_mtok", 1_000_000, "cache_write_tokens"),
-    "cache_write_1h_tokens": _Meter("cache_write_1h_mtok", 1_000_000, "cache_write_tokens"),
-    "output_tokens": _Meter("output_mtok", 1_000_000),
-    "reasoning_tokens": _Meter("output_reasoning_mtok", 1_000_000, "output_tokens"),
-    "web_searches": _Meter("web_searches_kcount", 1_000),
-}
-_STANDARD_TIERS: Final = frozenset({None, "default", "standard", "auto"})
+ARITHMETIC: Final = Context(prec=50, rounding=ROUND_HALF_EVEN)
+"""Money is not worked out in the context of the application's thread, which may round to anything."""
+_FIELDS: Final = tuple(METERS)
+_AT: Final = {name: index for index, name in enumerate(_FIELDS)}
+_INPUT: Final = _AT["input_tokens"]
+_SECONDS: Final = _AT["audio_seconds"]
+_values: Callable[[Usage], tuple[Any, ...]] = attrgetter(*_FIELDS)
 
 
 @dataclass(frozen=True, slots=True)
 class _Charge:
-    """What one meter charges: the price per unit by how large the whole input is (ascending), and its priced parts."""
+    """What one meter charges.
+
+    Attributes:
+        meter: its name.
+        terms: which fields of `Usage` make up what is left of it, each with its sign.
+        steps: its price.
+        guessed: whether nobody publishes a price for just this, and a like one stands in.
+    """
 
     meter: str
-    steps: tuple[tuple[int, Decimal], ...]
-    parts: tuple[str, ...]
-
-    def price(self, input_tokens: int) -> Decimal:
-        price = self.steps[0][1]
-        for start, stepped in self.steps[1:]:
-            if input_tokens > start:
-                price = stepped
-        return price
+    terms: tuple[tuple[int, int], ...]
+    steps: Steps
+    guessed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,65 +55,97 @@ class Plan:
     Attributes:
         charges: one for each priced meter.
         per_request: US dollars for each request, whatever it uses.
-        unpriced: the meters that stand for themselves and have no price.
-        doubt: what the prices do not cover whatever the usage, such as an unpriced service tier; None mostly.
+        unpriced: the whole meters that have no price, by the index of their field.
+        doubts: what the prices do not cover whatever the usage, such as a service tier without a price.
+        version: which prices these are.
+        least_seconds: the shortest sound that is charged.
     """
 
     charges: tuple[_Charge, ...]
     per_request: Decimal
-    unpriced: tuple[str, ...]
-    doubt: str | None
+    unpriced: tuple[int, ...]
+    doubts: tuple[str, ...]
+    version: str
+    least_seconds: int = 0
 
     def cost(self, usage: Usage) -> tuple[Decimal | None, list[str]]:
         """US dollars for `usage`, unrounded, and what in it has no price. None where nothing of it has one."""
-        doubts = [meter.replace("_", " ") for meter in self.unpriced if getattr(usage, meter)]
-        if doubts and not any(getattr(usage, charge.meter) for charge in self.charges):
-            return None, doubts
-        if self.doubt:
-            doubts.append(self.doubt)
-        amount = self.per_request
+        values = _values(usage)
+        if 0 < values[_SECONDS] < self.least_seconds:
+            values = (*values[:_SECONDS], self.least_seconds, *values[_SECONDS + 1 :])
+        amount, doubts, charged = self.per_request, [*self.doubts], False
         for charge in self.charges:
-            count = getattr(usage, charge.meter) - sum(getattr(usage, part) for part in charge.parts)
+            count = 0
+            for at, sign in charge.terms:
+                count += values[at] if sign == 1 else sign * values[at]
+            if not count:
+                continue
+            charged = True
             if count < 0:
-                doubts.append(f"{charge.meter.replace('_', ' ')} fewer than their parts")
-            elif count:
-                amount += charge.price(usage.input_tokens) * count
+                doubts.append(f"{title(charge.meter)} fewer than their parts")
+                continue
+            if charge.guessed:
+                doubts.append(title(charge.meter))
+            price = charge.steps[0][1]
+            for start, stepped in charge.steps[1:]:
+                if values[_INPUT] > start:
+                    price = stepped
+            amount = ARITHMETIC.add(amount, ARITHMETIC.multiply(price, count))
+        if missing := self._missing(values):
+            return (amount if charged else None), missing + doubts
         return amount, doubts
 
+    def _missing(self, values: tuple[Any, ...]) -> list[str]:
+        """What was used and has no price. Sound is charged by its tokens or by its time, so one of them will do."""
+        missing = [_FIELDS[at] for at in self.unpriced if values[at]]
+        by_time = values[_SECONDS] and "audio_seconds" not in missing
+        by_tokens = any(values[_AT[name]] and name not in missing for name in ("input_tokens", "output_tokens"))
+        if missing and by_time:
+            missing = [name for name in missing if not METERS[name].counts_tokens]
+        if by_tokens and "audio_seconds" in missing:
+            missing.remove("audio_seconds")
+        return [title(name) for name in missing]
 
-def compile_plan(provider: Any, model: Any, moment: datetime, tier: str | None) -> Plan:
-    """The plan for a genai-prices `model` of `provider` at `moment`, served at `tier`."""
-    own = any(model is candidate for candidate in provider.models)  # else another provider's prices stand in
-    context = {"service_tier": tier} if tier and own else None
-    prices = model.get_prices(moment, context)
-    found = {name: price for name, meter in _METERS.items() if (price := getattr(prices, meter.price_key)) is not None}
+
+def lay_out(
+    prices: Mapping[str, Steps],
+    *,
+    per_request: Decimal = Decimal(0),
+    doubts: tuple[str, ...] = (),
+    version: str = "",
+    least_seconds: int = 0,
+) -> Plan:
+    """The plan for `prices`, by meter."""
+    guesses = _guesses(prices)
+    priced = {**prices, **guesses}
+    left = _left(tuple(priced))
     charges = tuple(
-        _Charge(name, _steps(price, _METERS[name].per), tuple(part for part in found if _nearest(part, found) == name))
-        for name, price in found.items()
+        _Charge(name, tuple((_AT[part], sign) for part, sign in left[name].items() if sign), steps, name in guesses)
+        for name, steps in priced.items()
     )
-    unpriced = tuple(name for name, meter in _METERS.items() if meter.part_of is None and name not in found)
-    doubt = None
-    if tier not in _STANDARD_TIERS and prices == model.get_prices(moment):
-        doubt = f"service tier {tier!r}"
-    return Plan(charges, (prices.requests_kcount or Decimal(0)) / 1000, unpriced, doubt)
+    unpriced = tuple(_AT[name] for name in WHOLES if name not in priced)
+    return Plan(charges, per_request, unpriced, doubts, version, least_seconds)
 
 
-def _steps(price: Any, per: int) -> tuple[tuple[int, Decimal], ...]:
-    if isinstance(price, Decimal):
-        return ((0, price / per),)
-    return ((0, price.base / per), *((tier.start, tier.price / per) for tier in price.tiers))
+def _left(priced: tuple[str, ...]) -> dict[str, dict[str, int]]:
+    """For each priced meter, with which sign every priced meter counts for what is left of it after its parts."""
+    left: dict[str, dict[str, int]] = {}
+    for name in sorted(priced, key=lambda name: -len(METERS[name].kinds)):
+        left[name] = {name: 1}
+        for part in priced:
+            if METERS[part].kinds > METERS[name].kinds:
+                for field, sign in left[part].items():
+                    left[name][field] = left[name].get(field, 0) - sign
+    return left
 
 
-def _nearest(name: str, priced: dict[str, Any]) -> str | None:
-    """The priced meter that `name` is taken out of."""
-    above = _METERS[name].part_of
-    while above is not None and above not in priced:
-        above = _METERS[above].part_of
-    return above
-
-
-def plan_holds_all_day(model: Any) -> bool:
-    """Whether the prices of a genai-prices `model` are the same at any time of one UTC day."""
-    prices = model.prices if isinstance(model.prices, list) else []
-    rules = (*prices, *(model.price_variants or ()))
-    return not any(hasattr(rule.constraint, "start_time") for rule in rules)
+def _guesses(prices: Mapping[str, Steps]) -> dict[str, Steps]:
+    """Prices for what two priced meters share and which has none itself: that of the one named first in the table."""
+    guesses: dict[str, Steps] = {}
+    for name, meter in METERS.items():
+        if name not in prices:
+            of = [above for above in METERS if above in prices and METERS[above].kinds < meter.kinds]
+            nearest = [one for one in of if not any(METERS[other].kinds > METERS[one].kinds for other in of)]
+            if len(nearest) > 1:
+                guesses[name] = prices[nearest[0]]
+    return guesses

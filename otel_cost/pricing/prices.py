@@ -1,4 +1,4 @@
-"""The price table: genai-prices, loaded late, and compiled into one plan per provider, model, tier and moment.
+"""What a call costs, from dated prices, each model's compiled once into a plan.
 
 Importing genai-prices takes the better part of a second and its own calculation a few hundred microseconds, so neither
 stands on a call's path: the table is loaded when the first call leaves, and a plan is worked out once.
@@ -6,15 +6,14 @@ stands on a call's path: the table is loaded when the first call leaves, and a p
 
 from __future__ import annotations
 
-import threading
 from datetime import UTC, datetime
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from otel_cost import money
+from otel_cost.pricing import catalogue, names, sources
 from otel_cost.pricing.cost import Cost
-from otel_cost.pricing.plan import compile_plan, plan_holds_all_day
-from otel_cost.safety import after_fork_in_child, no_fork_while_held
+from otel_cost.pricing.draft import draw_up
+from otel_cost.pricing.tables import Asked
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,47 +21,8 @@ if TYPE_CHECKING:
     from otel_cost.pricing.plan import Plan
     from otel_cost.usage import Usage
 
-_lock = threading.Lock()
-_loaded = threading.Event()
-_begun = threading.Event()
-
-
-def are_loaded() -> bool:
-    """Whether the price table is in memory, so that `price` answers in microseconds."""
-    return _loaded.is_set()
-
-
-def load_in_background() -> None:
-    """Begin to load the price table, once; returns at once."""
-    if not _begun.is_set():
-        _begun.set()
-        threading.Thread(target=_snapshot, name="otel-cost-prices", daemon=True).start()
-
-
-def _snapshot() -> Any:
-    with _lock:  # the loader, or the first caller that cannot wait for it
-        from genai_prices import data_snapshot  # noqa: PLC0415 - takes most of a second, so it waits for the first call
-
-        snapshot = data_snapshot.get_snapshot()
-        _loaded.set()
-    return snapshot
-
-
-def _forked() -> None:
-    global _begun  # noqa: PLW0603 - replaced once, in the child, where no thread loads anything
-    _begun = threading.Event()
-
-
-# A child of a half-done import could never finish it: its parts are locked for a thread that is not there.
-no_fork_while_held(_lock)
-after_fork_in_child(_forked)
-
-
-@lru_cache(maxsize=1)
-def _version() -> str:
-    from importlib.metadata import version  # noqa: PLC0415 - off the start-up path
-
-    return f"genai-prices/{version('genai-prices')}"
+are_loaded = sources.are_loaded
+load_in_background = sources.load_in_background
 
 
 def price(
@@ -77,45 +37,59 @@ def price(
     """What `usage` of `model` costs at `provider`.
 
     Args:
-        provider: as in ``gen_ai.provider.name``.
+        provider: as in ``gen_ai.provider.name``, or by another name in use: ``aws.bedrock``, ``bedrock``, ``xai``.
         model: as the provider names it.
         usage: what was used.
         service_tier: as the response states it; None for the standard tier.
-        at: when; now where it is None.
+        at: when, in UTC where it names no zone; now where it is None.
         terms: what else the price depends on, by the names that the provider's responses use: ``inference_geo``,
             ``speed``.
 
     Returns:
         A known cost; an estimated one where some of the usage has no price; an unknown one where the model has none.
     """
-    moment = (at or datetime.now(UTC)).astimezone(UTC)
-    plan = _plan(provider, model, service_tier, moment)
+    moment = datetime.now(UTC) if at is None else at.replace(tzinfo=at.tzinfo or UTC).astimezone(UTC)
+    plan = _plan(provider, model, names.tier_id(service_tier), moment, terms or {})
     if plan is None:
         return Cost.unknown(f"no price for model {model!r} of {provider!r}")
     amount, doubts = plan.cost(usage)
     if amount is None:
         return Cost.unknown(f"no price for {', '.join(doubts)} of model {model!r} of {provider!r}")
-    cost = Cost(money.usd(amount), "known", "local", _version())
+    cost = Cost(money.usd(amount), "known", "local", plan.version)
     return cost.estimated(f"no price for {', '.join(doubts)}") if doubts else cost
 
 
-_plans: dict[tuple[str, str, str | None, int], Plan | None] = {}
+def lines_to_add(provider: str, model: str) -> str:
+    """What to put into the price file of `OTEL_COST_PRICES` for a model without a price, amounts left open."""
+    return (
+        f"[[price]]\nprovider = {_quoted(names.provider_id(provider))}\nmodel = {_quoted(model)}\n"
+        "input = …   # USD per million tokens\noutput = …  # USD per million tokens\n"
+    )
+
+
+def _quoted(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return '"' + "".join(char if char.isprintable() else f"\\u{ord(char):04x}" for char in escaped) + '"'
+
+
+_plans: dict[tuple[object, ...], Plan | None] = {}
 _MOST_PLANS = 4096
 
 
-def _plan(provider: str, model: str, tier: str | None, moment: datetime) -> Plan | None:
-    """The plan for a model, kept for the UTC day where its prices do not change within it."""
-    key = (provider, model, tier, moment.toordinal())
-    if key in _plans:
-        return _plans[key]
-    try:
-        found_provider, found = _snapshot().find_provider_model(model, None, provider, None)
-    except LookupError:
-        plan, lasting = None, True
-    else:
-        plan, lasting = compile_plan(found_provider, found, moment, tier), plan_holds_all_day(found)
-    if lasting:
-        if len(_plans) >= _MOST_PLANS:
-            _plans.clear()
-        _plans[key] = plan
+def _plan(provider: str, model: str, tier: str | None, moment: datetime, terms: Mapping[str, str]) -> Plan | None:
+    """The plan for a call, kept while no price changes: for the UTC day, or for the minute where hours matter."""
+    written = sources.written()
+    day = (written.generation, provider, model, tier, moment.toordinal(), *sorted(terms.items()))
+    if day in _plans:
+        return _plans[day]
+    minute = (*day, moment.hour, moment.minute)
+    if minute in _plans:
+        return _plans[minute]
+    found = catalogue.find(names.provider_id(provider), model)
+    asked = Asked(tuple(names.spellings(names.provider_id(provider), model)), tier, terms, moment)
+    plan = draw_up(asked, found, written.tables)
+    hourly = any(table.is_hourly(asked) for table in written.tables) or (found is not None and found.is_hourly)
+    if len(_plans) >= _MOST_PLANS:
+        _plans.clear()
+    _plans[minute if hourly else day] = plan
     return plan

@@ -1,0 +1,137 @@
+"""The published prices of genai-prices: which model a name means, and its prices at a moment."""
+
+from __future__ import annotations
+
+import re
+import threading
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Final
+
+from otel_cost.pricing import names
+from otel_cost.pricing.meters import METERS
+from otel_cost.pricing.plan import ARITHMETIC
+from otel_cost.safety import no_fork_while_held
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from datetime import datetime
+    from decimal import Decimal
+
+    from otel_cost.pricing.plan import Steps
+
+_lock = threading.Lock()
+# A child of a half-done import could never finish it: its parts are locked for a thread that is not there.
+no_fork_while_held(_lock)
+
+
+def load() -> Any:
+    """The price table. Importing it takes the better part of a second."""
+    with _lock:
+        from genai_prices import data_snapshot  # noqa: PLC0415 - see above
+
+        return data_snapshot.get_snapshot()
+
+
+@lru_cache(maxsize=1)
+def version() -> str:
+    """Which prices these are."""
+    from importlib.metadata import version as of  # noqa: PLC0415 - off the start-up path
+
+    return f"genai-prices/{of('genai-prices')}"
+
+
+class Listed:
+    """A model that the price table lists.
+
+    Attributes:
+        stands_in: whether the name is that of another day's version of it, so that its prices are a guess.
+    """
+
+    __slots__ = ("_model", "_own", "stands_in")
+
+    def __init__(self, model: Any, *, own: bool, stands_in: bool) -> None:
+        self._model, self._own, self.stands_in = model, own, stands_in
+
+    def prices(self, moment: datetime) -> tuple[dict[str, Steps], Decimal | None]:
+        """The standard prices by meter, and US dollars a request."""
+        return _read(self._model.get_prices(moment))
+
+    def variants(self, moment: datetime, context: Mapping[str, str]) -> Iterator[tuple[set[str], dict[str, Steps]]]:
+        """The prices that hold for a call of this context alone: for what of it, and which. The first holds."""
+        for variant in self._model.price_variants or () if self._own else ():
+            active = variant.constraint is None or variant.constraint.active(moment)
+            if active and all(context.get(key) == value for key, value in variant.when.items()):
+                yield set(variant.when), _read(variant.prices)[0]
+
+    @property
+    def is_hourly(self) -> bool:
+        """Whether a price holds at some hours only."""
+        dated = self._model.prices if isinstance(self._model.prices, list) else []
+        return any(hasattr(rule.constraint, "start_time") for rule in (*dated, *(self._model.price_variants or ())))
+
+
+def _read(prices: Any) -> tuple[dict[str, Steps], Decimal | None]:
+    found = {
+        name: _steps(price, meter.per)
+        for name, meter in METERS.items()
+        if (price := getattr(prices, meter.price_key)) is not None
+    }
+    requests = prices.requests_kcount
+    return found, None if requests is None else ARITHMETIC.divide(requests, 1000)
+
+
+def _steps(price: Any, per: int) -> Steps:
+    tiers = (
+        ((0, price), *())
+        if not hasattr(price, "base")
+        else ((0, price.base), *((t.start, t.price) for t in price.tiers))
+    )
+    return tuple((start, ARITHMETIC.divide(usd, per)) for start, usd in tiers)
+
+
+def find(provider: str, model: str) -> Listed | None:
+    """The model that `provider` calls `model`; None where no listed one has that name."""
+    providers = {one.id: one for one in load().providers}
+    for owner, name in names.spellings(provider, model):
+        if (found := _find(providers, owner, name)) is not None:
+            return Listed(found[0], own=found[1], stands_in=False)
+    undated = names.without_date(model)
+    found = _find(providers, provider, undated) if undated else None
+    return Listed(found[0], own=found[1], stands_in=True) if found else None
+
+
+def _find(providers: dict[str, Any], owner: str, name: str) -> tuple[Any, bool] | None:
+    """The model, and whether it is the owner's own: Azure charges OpenAI's prices for OpenAI's models."""
+    if (provider := providers.get(owner)) is None:
+        return None
+    for seller in (provider, *(providers[id_] for id_ in provider.fallback_model_providers or ())):
+        for model in seller.models:
+            if model.id.lower() == name or _means(model.match, name):
+                return model, seller is provider
+    return None
+
+
+_TEXTS: Final = ("equals", "starts_with", "ends_with", "contains")
+
+
+def _means(clause: Any, name: str) -> bool:
+    """Whether `clause` matches `name` as a whole: what it does not spell out may only be a version, or whose it is."""
+    if (texts := getattr(clause, "or_", None)) is not None:
+        return any(_means(one, name) for one in texts)
+    if (texts := getattr(clause, "and_", None)) is not None:
+        return all(one.is_match(name) for one in texts) and any(_means(one, name) for one in texts)
+    if not clause.is_match(name):
+        return False
+    if (pattern := getattr(clause, "regex", None)) is not None:
+        return _is_all(pattern, name)
+    text = next(getattr(clause, key) for key in _TEXTS if hasattr(clause, key))
+    before, _, after = name.partition(text.lower())
+    return names.is_speaker(before) and names.is_version(after)
+
+
+def _is_all(pattern: str, name: str) -> bool:
+    """Whether a pattern spells out `name` but for its version; one that only looks ahead spells out nothing."""
+    matched = re.search(pattern, name)
+    if matched is None or not matched.group():
+        return False
+    return pattern.endswith("$") or names.is_version(name[matched.end() - 1 :])
