@@ -18,6 +18,7 @@ import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.sdk.trace.sampling import TraceIdRatioBased
 
+from otel_cost_exporter import spool
 from otel_cost_exporter.address import Address
 from otel_cost_exporter.demo.stand_in import StandIn
 from otel_cost_exporter.service import Options, Service
@@ -103,6 +104,7 @@ class Books:
 
     def calls(self) -> list[tuple[int, Decimal, str, str]]:
         """Each call in the books, once the service has ended: its trace id, cost, outcome and service."""
+        spool.drain(self.folder / "spool", self.service.ledger)
         self.service.close()
         with duckdb.connect(str(self.folder / "books.duckdb"), read_only=True) as books:
             rows = books.execute("SELECT trace_id, cost, outcome, service FROM calls ORDER BY trace_id").fetchall()
