@@ -15,8 +15,8 @@ from opentelemetry.sdk.trace import TracerProvider
 
 from otel_cost import attribution, endings, pricing, semconv
 from otel_cost.budgets import enforce
-from otel_cost.instrumentation.attempts import SDK_MODULES, wrap_sdk
-from otel_cost.instrumentation.clients import httpx
+from otel_cost.instrumentation.attempts import SDKS, wrap_sdk
+from otel_cost.instrumentation.clients import aiohttp, httpx, requests, urllib3
 from otel_cost.instrumentation.open_calls import note_collection
 from otel_cost.instrumentation.threads import wrap_threads
 from otel_cost.safety import guard
@@ -43,9 +43,11 @@ def start() -> None:
         if isinstance(provider, TracerProvider):
             attach(provider)
     with guard("wrapping clients"):
-        for modules, wrap in ((httpx.MODULES, httpx.wrap), (SDK_MODULES, wrap_sdk)):
-            for name in modules:
-                wrapt.register_post_import_hook(partial(_wrap, wrap), name)
+        for client in (httpx, aiohttp, requests, urllib3):
+            for name in client.MODULES:
+                wrapt.register_post_import_hook(partial(_wrap, client.wrap), name)
+        for sdk in SDKS:
+            wrapt.register_post_import_hook(partial(_wrap, partial(wrap_sdk, sdk)), sdk.module)
         wrap_threads()
         enforce()
     with guard("reading the process's baggage"):

@@ -6,8 +6,11 @@ refusal travels through it as a `BaseException`, which no retry loop catches, an
 
 from __future__ import annotations
 
+import inspect
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, TypeVar
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import wrapt
 
@@ -24,8 +27,46 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 
-SDK_MODULES = ("openai._base_client", "anthropic._base_client")
-"""Modules whose ``SyncAPIClient.request`` and ``AsyncAPIClient.request`` make one call, with its retries."""
+
+@dataclass(frozen=True, slots=True)
+class Sdk:
+    """An SDK whose calls may be several HTTP requests.
+
+    Attributes:
+        module: where its requests are made.
+        calls: the functions there, or methods of a class, that make one call with its retries; sync and async alike.
+        hides_errors: whether it would retry or wrap an error of ours on its way to the application.
+        makes_sdk_calls: whether it makes its calls by other SDKs, so that each of those is an attempt of its own.
+    """
+
+    module: str
+    calls: tuple[str, ...]
+    hides_errors: bool = True
+    makes_sdk_calls: bool = False
+
+
+_STAINLESS: Final = ("SyncAPIClient.request", "AsyncAPIClient.request")
+_SPEAKEASY: Final = ("BaseSDK.do_request", "BaseSDK.do_request_async")
+_LITELLM: Final = tuple(
+    prefix + name
+    for name in ("completion", "text_completion", "responses", "embedding", "image_generation", "transcription")
+    for prefix in ("", "a")
+)
+SDKS: Final = (
+    Sdk("openai._base_client", _STAINLESS),
+    Sdk("anthropic._base_client", _STAINLESS),
+    Sdk("groq._base_client", _STAINLESS),
+    Sdk("together._base_client", _STAINLESS),
+    Sdk("cohere.core.http_client", ("HttpClient.request", "AsyncHttpClient.request"), hides_errors=False),
+    Sdk("mistralai.client.basesdk", _SPEAKEASY, hides_errors=False),
+    Sdk("mistralai.azure.client.basesdk", _SPEAKEASY, hides_errors=False),
+    Sdk("mistralai.gcp.client.basesdk", _SPEAKEASY, hides_errors=False),
+    Sdk("google.genai._api_client", ("BaseApiClient._request", "BaseApiClient._async_request"), hides_errors=False),
+    Sdk("google.genai._gaos.basesdk", ("BaseSDK.do_request", "AsyncBaseSDK.do_request_async"), hides_errors=False),
+    Sdk("botocore.endpoint", ("Endpoint.make_request",)),  # aiobotocore's endpoint inherits it
+    Sdk("litellm.main", _LITELLM, makes_sdk_calls=True),
+    Sdk("litellm", _LITELLM, makes_sdk_calls=True),
+)
 
 
 class Refused(BaseException):
@@ -40,18 +81,30 @@ class Attempts:
     """The HTTP requests of one SDK call.
 
     Attributes:
+        sdk: whose call it is.
+        caller: the SDK's client that makes it; None where a function does.
         call: the call that they are attempts of; None before the first.
         closed: whether the SDK has left. A task that was started inside may still have it in its context.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, sdk: Sdk, caller: object) -> None:
+        self.sdk, self.caller = sdk, caller
         self.call: Call | None = None
         self.closed = False
+        self._asked: Request | None = None
+        self._is_part = False
 
     def __enter__(self) -> None:
-        self._token = sdk_call.set(self)
+        around = sdk_call.get()
+        # A client that retries by calling itself, and an SDK below another, make attempts of the call around them.
+        if around is not None and not around.closed and around.has_part(self.caller):
+            self._is_part = True
+        else:
+            self._token = sdk_call.set(self)
 
     def __exit__(self, _: type[BaseException] | None, error: BaseException | None, __: TracebackType | None) -> None:
+        if self._is_part:
+            return
         self.closed = True
         call = self.call
         if call is not None and not call.streaming:
@@ -62,50 +115,62 @@ class Attempts:
         if isinstance(error, Refused):
             raise error.error from None
 
+    def has_part(self, caller: object) -> bool:
+        """Whether a call that `caller` makes inside this one is an attempt of it."""
+        return self.sdk.makes_sdk_calls or (caller is not None and caller is self.caller)
+
+    def retries(self, request: Request) -> bool:
+        """Whether `request` is another attempt of the call that was made last. What has another model is none."""
+        asked, self._asked = self._asked, request
+        if self.call is None or asked is None or self.call.ended or self.call.streaming:
+            return False
+        if (asked.provider, asked.model, asked.wire_format) == (request.provider, request.model, request.wire_format):
+            return True
+        self.call.fails()
+        return False
+
+    def or_refused(self, step: Callable[..., Result], *args: Any) -> Result:
+        """What `step` returns; a refusal of it becomes one that this SDK's retry loop does not catch."""
+        try:
+            return step(*args)
+        except BudgetExceededError as error:
+            if not self.sdk.hides_errors:
+                raise
+            raise Refused(error) from None
+
 
 def begin(request: Request) -> tuple[Call, Attempts | None]:
     """The call that `request` belongs to, begun if this is its first attempt, and the SDK call around it, if any.
 
     Raises:
-        BudgetExceededError: it may not leave. Inside an SDK call, `Refused` with it.
+        BudgetExceededError: it may not leave. Inside the call of an SDK that would hide it, `Refused` with it.
     """
     if not in_sdk_call():
         return Call.begin(request), None
     attempts: Attempts = sdk_call.get()
     if attempts.call is not None and attempts.call.in_flight:  # another call, made by a hook or transport of this one
-        return _begin_inside(request), None
-    if attempts.call is None or attempts.call.ended or attempts.call.streaming:
-        attempts.call = _begin_inside(request)
+        return attempts.or_refused(Call.begin, request), None
+    if attempts.retries(request) and attempts.call is not None:
+        attempts.or_refused(attempts.call.retries)
     else:
-        _or_refused(attempts.call.retries)
+        attempts.call = attempts.or_refused(Call.begin, request)
     return attempts.call, attempts
 
 
-def _begin_inside(request: Request) -> Call:
-    return _or_refused(Call.begin, request)
+def wrap_sdk(sdk: Sdk, module: Any) -> None:
+    """Wrap the calls of `sdk` in its `module`."""
+    for call in sdk.calls:
+        wrapt.wrap_function_wrapper(module, call, partial(_one_call, sdk))
 
 
-def _or_refused(step: Callable[..., Result], *args: Any) -> Result:
-    """What `step` returns; a refusal of it becomes one that no retry loop catches."""
-    try:
-        return step(*args)
-    except BudgetExceededError as error:
-        raise Refused(error) from None
-
-
-def wrap_sdk(module: Any) -> None:
-    """Wrap the request methods of an SDK's base client module."""
-    wrapt.wrap_function_wrapper(module, "SyncAPIClient.request", _request)
-    wrapt.wrap_function_wrapper(module, "AsyncAPIClient.request", _request_async)
-
-
-def _request(wrapped: Callable[..., Any], _: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    with Attempts():
-        return wrapped(*args, **kwargs)
-
-
-async def _request_async(
-    wrapped: Callable[..., Awaitable[Any]], _: object, args: tuple[Any, ...], kwargs: dict[str, Any]
+def _one_call(
+    sdk: Sdk, wrapped: Callable[..., Any], caller: object, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Any:
-    with Attempts():
-        return await wrapped(*args, **kwargs)
+    with Attempts(sdk, caller):
+        result = wrapped(*args, **kwargs)
+    return _awaited(Attempts(sdk, caller), result) if inspect.iscoroutine(result) else result
+
+
+async def _awaited(attempts: Attempts, coroutine: Awaitable[Any]) -> Any:
+    with attempts:
+        return await coroutine

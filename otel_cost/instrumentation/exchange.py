@@ -8,6 +8,7 @@ that passes by, piece by piece (`Passing`).
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import unquote
 
 from opentelemetry import context
 
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
 _FIRST_ERROR_STATUS = 400
 _EVENTS = "text/event-stream"
+_IN_FLIGHT = context.create_key("otel_cost.in-flight")
 
 
 class Outgoing(Protocol):
@@ -65,11 +67,16 @@ class Outgoing(Protocol):
 def begin(outgoing: Outgoing) -> Exchange | Aside | None:
     """The exchange that `outgoing` opens, where it is one with a model or its provider.
 
+    One client may send by way of another, such as httpx by way of aiohttp. That is one exchange: the outer client's.
+
     Raises:
         BudgetExceededError: it may not leave.
     """
     with guard("looking at a request"):
         body = outgoing.body() if outgoing.method == "POST" else b""
+        around: Any = context.get_value(_IN_FLIGHT)
+        if around is not None and around.is_sent_by(outgoing, body):
+            return None
         asked = recognise(outgoing.method, outgoing.url, body) if outgoing.method == "POST" else None
         if asked is None:
             return Aside(outgoing) if in_sdk_call() or is_providers(outgoing.url) else None
@@ -132,6 +139,15 @@ class Exchange(Aside):
             self._cuts = more is not None and self._outgoing.replace_body(more)
         return self
 
+    def is_sent_by(self, inner: Outgoing, body: bytes) -> bool:
+        """Whether `inner` with `body` is this request, handed on to another client, and not another call of a hook."""
+        if not self._call.in_flight:
+            return False
+        mine = self._outgoing
+        if body and body == mine.body():
+            return True
+        return type(inner) is not type(mine) and unquote(inner.url) == unquote(mine.url)
+
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         super().__exit__(kind, error, at)
         self._call.in_flight = False
@@ -162,7 +178,7 @@ class Exchange(Aside):
                 self._call.answered(reader_of(self._asked.wire_format, headers))
                 return Answer(self._call)
             decoder = decoder_of(encoding)
-            self._call.answered(reader_of(self._asked.wire_format, _plain(headers)))
+            self._call.answered(reader_of(self._asked.wire_format, plain(headers)))
             for name in ("content-encoding", "content-length"):
                 headers.pop(name, None)
             return CutAnswer(self._call, decoder, UsageCut())
@@ -176,9 +192,8 @@ class Exchange(Aside):
             if status >= _FIRST_ERROR_STATUS:
                 self._failed(Failure.of_status(status, headers, body))
                 return body
-            plain = _plain(headers)
-            self._call.read(reader_of(self._asked.wire_format, plain), body)
-            if self._cuts and plain["content-type"].startswith(_EVENTS):
+            self._call.read(reader_of(self._asked.wire_format, plain(headers)), body)
+            if self._cuts and headers.get("content-type", "").startswith(_EVENTS):
                 cut = UsageCut()
                 return cut.feed(body) + cut.rest()
         except Exception as error:  # noqa: BLE001 - the boundary
@@ -186,7 +201,7 @@ class Exchange(Aside):
         return body
 
     def _context(self) -> Context:
-        return self._call.sends()
+        return context.set_value(_IN_FLIGHT, self, self._call.sends())
 
     def _unreadable(self, error: Exception) -> None:
         report("reading a response", error)
@@ -200,9 +215,9 @@ class Exchange(Aside):
         return failure
 
 
-def _plain(headers: Mapping[str, str]) -> dict[str, str]:
-    """What `headers` say of a body whose content is decoded."""
-    return {"content-type": headers.get("content-type", "")}
+def plain(headers: Mapping[str, str]) -> dict[str, str]:
+    """What `headers` say of a body whose content is decoded, names in lower case."""
+    return {name.lower(): value for name, value in headers.items() if name.lower() != "content-encoding"}
 
 
 def _strip_baggage(headers: MutableMapping[str, str]) -> None:

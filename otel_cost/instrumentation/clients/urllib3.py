@@ -1,0 +1,168 @@
+"""urllib3, by which boto3 and requests send, and many generated clients.
+
+A response has its class replaced by one that shows each piece that is read to the call: whoever holds the response
+reads it by the methods that it always had.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import wrapt
+
+from otel_cost.instrumentation.clients.bodies import bytes_of
+from otel_cost.instrumentation.exchange import begin, plain
+from otel_cost.instrumentation.open_calls import close
+from otel_cost.safety import guard
+from otel_cost.usage.decoding import decoder_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from otel_cost.instrumentation.exchange import Aside
+
+MODULES = ("urllib3",)
+_PORTS = {"http": 80, "https": 443}
+
+
+def wrap(module: Any) -> None:
+    """Wrap where a request enters urllib3: a manager, which follows redirects, or a pool of connections to one host."""
+    wrapt.wrap_function_wrapper(module, "PoolManager.urlopen", _open)
+    wrapt.wrap_function_wrapper(module, "HTTPConnectionPool.urlopen", _open)
+
+
+def _open(wrapped: Callable[..., Any], opener: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    exchange = begin(_Outgoing(opener, args, kwargs))
+    if exchange is None:
+        return wrapped(*args, **kwargs)
+    with exchange:
+        response = wrapped(*args, **kwargs)
+    with guard("reading a response"):
+        if kwargs.get("preload_content", True):
+            exchange.answered_whole(response.status, plain(response.headers), response.data)
+        else:
+            show(exchange, response)
+    return response
+
+
+class _Outgoing:
+    """A request of a manager or a pool."""
+
+    def __init__(self, opener: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self._opener, self._kwargs = opener, kwargs
+        self._stated = dict(zip(("method", "url"), args, strict=False))
+
+    @property
+    def method(self) -> str:
+        return str(self._stated.get("method") or self._kwargs["method"]).upper()
+
+    @property
+    def url(self) -> str:
+        url = str(self._stated.get("url") or self._kwargs["url"])
+        if not url.startswith("/"):
+            return url  # a manager's, or a pool's that is a proxy
+        host = f"[{self._opener.host}]" if ":" in self._opener.host else self._opener.host
+        port = "" if self._opener.port in (None, _PORTS.get(self._opener.scheme)) else f":{self._opener.port}"
+        return f"{self._opener.scheme}://{host}{port}{url}"
+
+    @property
+    def headers(self) -> Any:
+        headers = self._kwargs.get("headers")
+        headers = self._opener.headers if headers is None else headers
+        if isinstance(baggage := headers.get("baggage"), bytes):  # botocore encodes
+            headers["baggage"] = baggage.decode("latin-1")
+        return headers
+
+    def body(self) -> bytes:
+        return bytes_of(self._kwargs.get("body"))
+
+    def replace_body(self, _: bytes) -> bool:
+        return False
+
+
+def show(exchange: Aside, response: Any) -> None:
+    """Have `response` read as it passes by."""
+    call = exchange.answered(response.status, plain(response.headers))
+    if call is not None:
+        response_type: type = type(response)
+        response._otel_cost_passing = call  # noqa: SLF001 - on an instance whose class is ours from here on
+        response._otel_cost_decoder = None  # noqa: SLF001
+        response.__class__ = _tee(response_type)
+
+
+@lru_cache(maxsize=32)
+def _tee(response_type: type) -> type:
+    return type(response_type.__name__, (_Tee, response_type), {})
+
+
+class _Tee:
+    """Lets a response's bytes pass unchanged and unbuffered, and shows each piece to the call."""
+
+    headers: Any
+    decode_content: bool
+    _otel_cost_passing: Any
+    _otel_cost_decoder: Any
+
+    def read(self, *args: Any, **kwargs: Any) -> Any:
+        piece = self._read("read", *args, **kwargs)
+        amount = args[0] if args else kwargs.get("amt")
+        if amount is None or amount < 0 or (amount and not piece):
+            self._otel_cost_passing.stream_ends()
+        return piece
+
+    def read1(self, *args: Any, **kwargs: Any) -> Any:
+        piece = self._read("read1", *args, **kwargs)
+        if not piece and (args[0] if args else kwargs.get("amt")) != 0:
+            self._otel_cost_passing.stream_ends()
+        return piece
+
+    def read_chunked(self, *args: Any, **kwargs: Any) -> Iterator[bytes]:
+        return self._pass("read_chunked", *args, shown=True, **kwargs)
+
+    def stream(self, *args: Any, **kwargs: Any) -> Iterator[bytes]:
+        return self._pass("stream", *args, shown=False, **kwargs)  # it reads by the methods above
+
+    def close(self) -> None:
+        try:
+            super().close()  # type: ignore[misc] # the response's own
+        finally:
+            close(self._otel_cost_passing)
+
+    def _read(self, method: str, *args: Any, **kwargs: Any) -> Any:
+        try:
+            piece = getattr(super(), method)(*args, **kwargs)
+        except BaseException as error:
+            self._otel_cost_passing.stream_ends(error)
+            raise
+        self._show(piece, decode=_decode_content(*args, **kwargs))
+        return piece
+
+    def _pass(self, method: str, *args: Any, shown: bool, **kwargs: Any) -> Iterator[bytes]:
+        try:
+            for piece in getattr(super(), method)(*args, **kwargs):
+                if shown:
+                    self._show(piece, decode=_decode_content(*args, **kwargs))
+                yield piece
+        except GeneratorExit:
+            raise  # `close` ends the call
+        except BaseException as error:
+            self._otel_cost_passing.stream_ends(error)
+            raise
+        self._otel_cost_passing.stream_ends()
+
+    def _show(self, piece: bytes, *, decode: bool | None) -> None:
+        """Show `piece`, decoded where the reader did not ask for that."""
+        if not piece:
+            return
+        with guard("reading a piece of a response"):
+            if not (self.decode_content if decode is None else decode):
+                if self._otel_cost_decoder is None:
+                    self._otel_cost_decoder = decoder_of(self.headers.get("content-encoding", ""))
+                piece = self._otel_cost_decoder.decode(piece)
+            self._otel_cost_passing.feed(piece)
+
+
+def _decode_content(_: Any = None, decode_content: Any = None, *__: Any, **___: Any) -> bool | None:
+    """Of a read's arguments, whether its content is to be decoded; None where the response knows."""
+    return None if decode_content is None else bool(decode_content)
