@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import threading
 import warnings
@@ -28,7 +29,7 @@ from otel_cost.instrumentation.open_calls import end_abandoned
 from otel_cost_exporter.demo import stand_in
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Coroutine, Iterator
 
     from otel_cost_exporter.demo.stand_in import StandIn
 
@@ -144,6 +145,17 @@ class _Unanswered(httpx2.HTTPTransport):
 def unanswered() -> httpx2.Client:
     """An HTTP client whose requests arrive, and which never hears of an answer, without a wait for it."""
     return httpx2.Client(transport=_Unanswered())
+
+
+async def cancelled_once_seen(awaitable: Coroutine[Any, Any, Any], provider: StandIn) -> None:
+    """Cancel what asks `provider`, when it has the request and before it answers."""
+    task = asyncio.create_task(awaitable)
+    async with asyncio.timeout(60):
+        while not provider.requests:  # noqa: ASYNC110 - another thread fills it
+            await asyncio.sleep(0.01)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
 
 
 @pytest.fixture

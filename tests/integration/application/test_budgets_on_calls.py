@@ -20,6 +20,8 @@ from otel_cost import BudgetExceededError
 from otel_cost.budgets import STORE
 from otel_cost_exporter.demo.stand_in import StandIn
 
+from .conftest import cancelled_once_seen
+
 ASK: dict[str, Any] = {"messages": [{"role": "user", "content": "[stand-in input=10,output=100]"}]}
 
 
@@ -359,17 +361,7 @@ def test_an_sdk_call_closed_from_another_context_gives_back_what_it_held(provide
                     model="gpt-4o", max_tokens=100, messages=[{"role": "user", "content": "[stand-in delay=60]"}]
                 )
 
-    async def main() -> None:
-        coroutine = call()
-        task = asyncio.create_task(coroutine)
-        async with asyncio.timeout(60):
-            while not provider.requests:  # noqa: ASYNC110 - another thread fills it
-                await asyncio.sleep(0.01)
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-
-    asyncio.run(main())
+    asyncio.run(cancelled_once_seen(call(), provider))
     assert provider.requests
     account = STORE.spent("run", "r1")
     assert (account.held_usd, account.under_way) == (0, 0)

@@ -78,6 +78,14 @@ def app(bin_folder: Path, tmp_path: Path, provider: StandIn) -> Callable[[str], 
     return start
 
 
+def told_to_end(process: subprocess.Popen[str]) -> tuple[str, str]:
+    """What a program says that is told to end as soon as it says that it has asked: its output and its errors."""
+    assert process.stdout
+    assert process.stdout.readline() == "asked\n"
+    process.terminate()
+    return process.communicate(timeout=120)
+
+
 @pytest.mark.parametrize("kind", CHILDREN)
 @pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
 def test_a_child_of_multiprocessing_loses_no_call(
@@ -121,10 +129,7 @@ next(stream)
 print("asked", flush=True)
 time.sleep(600)
 """)
-    assert process.stdout
-    assert process.stdout.readline() == "asked\n"
-    process.terminate()
-    output, errors = process.communicate(timeout=120)
+    output, errors = told_to_end(process)
     assert process.returncode == -signal.SIGTERM, errors
     assert [call["attributes"]["otel_cost.call.outcome"] for call in calls_of(output)] == ["ok", "cut"], errors
 
@@ -158,10 +163,7 @@ ask()
 print("asked", flush=True)
 time.sleep(600)
 """)
-    assert process.stdout
-    assert process.stdout.readline() == "asked\n"
-    process.terminate()
-    output, errors = process.communicate(timeout=120)
+    output, errors = told_to_end(process)
     assert process.returncode == 3, errors
     assert len(calls_of(output)) == 1
 

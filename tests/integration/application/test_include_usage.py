@@ -31,7 +31,8 @@ USED = {"prompt_tokens": 1000, "completion_tokens": 200, "total_tokens": 1200}
 
 def chunk(text: str) -> bytes:
     choice = {"index": 0, "delta": {"content": text}, "finish_reason": None}
-    return b"data: " + json.dumps({"id": "c1", "model": "gpt-4o", "choices": [choice], "usage": None}).encode() + b"\n\n"
+    data = json.dumps({"id": "c1", "model": "gpt-4o", "choices": [choice], "usage": None})
+    return f"data: {data}\n\n".encode()
 
 
 USAGE = b"data: " + json.dumps({"id": "c1", "model": "gpt-4o", "choices": [], "usage": USED}).encode() + b"\n\n"

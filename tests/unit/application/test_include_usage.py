@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -36,7 +37,7 @@ def stream(end: str, *, loose: bool = True) -> tuple[bytes, bytes]:
 
 def pieces(data: bytes, cuts: list[int]) -> Iterator[bytes]:
     edges = sorted({0, len(data), *(cut % len(data) for cut in cuts)})
-    for start, end in zip(edges, edges[1:], strict=False):
+    for start, end in pairwise(edges):
         yield data[start:end]
 
 
