@@ -8,11 +8,15 @@ from __future__ import annotations
 import logging
 import os
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
+from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
+
+from otel_cost import semconv
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -101,6 +105,32 @@ def _endpoint(item: str) -> Endpoint | None:
     return None
 
 
+@lru_cache(maxsize=8)  # read with every request
+def _hosts(text: str) -> tuple[str, ...]:
+    """The hosts that can be read, in lower case. One that cannot is said, and takes no other with it."""
+    found = [item.strip().lower().strip("[]") for item in text.split(",") if item.strip()]
+    for host in found:
+        if not _is_host(host):
+            _logger.warning("%s: %r is passed over: write HOST or *.DOMAIN, without a port", BAGGAGE_HOSTS.name, host)
+    return tuple(host for host in found if _is_host(host))
+
+
+def _is_host(text: str) -> bool:
+    with suppress(ValueError):
+        return bool(ip_address(text))
+    return _HOST.fullmatch(text) is not None
+
+
+@lru_cache(maxsize=8)  # read with every call
+def _dimensions(text: str) -> tuple[str, ...]:
+    """The dimensions that can be read. One that cannot is said, and takes no other with it."""
+    found = [item.strip() for item in text.split(",") if item.strip()]
+    for name in found:
+        if not semconv.is_dimension(name):
+            _logger.warning("%s: %r is passed over: it is no dimension", METRIC_DIMENSIONS.name, name)
+    return tuple(name for name in found if semconv.is_dimension(name))
+
+
 def data_folder() -> Path:
     """Where otel-cost keeps its files unless told otherwise: ``$XDG_DATA_HOME/otel-cost``."""
     base = os.environ.get("XDG_DATA_HOME")
@@ -134,7 +164,23 @@ URL: Final = Variable(
     _url,
     lambda: "http://127.0.0.1:4318",
     "http://127.0.0.1:4318",
-    "Where the dashboard and the commands look for the ledger service.",
+    "Where the dashboard and the commands look for the ledger service, and where applications send calls whose spans "
+    "are not sampled.",
+)
+BAGGAGE_HOSTS: Final = Variable(
+    "OTEL_COST_BAGGAGE_HOSTS",
+    _hosts,
+    tuple,
+    "(none)",
+    "Hosts that may learn who pays, as HOST or *.DOMAIN, comma separated, beside this machine, private networks and "
+    "names that only a network of one's own has.",
+)
+METRIC_DIMENSIONS: Final = Variable(
+    "OTEL_COST_METRIC_DIMENSIONS",
+    _dimensions,
+    lambda: ("project", "plan", "stage", "role"),
+    "project,plan,stage,role",
+    "The dimensions that cost metrics are broken down by, comma separated. Name none that has an id for every run.",
 )
 INCLUDE_USAGE: Final = Variable(
     "OTEL_COST_INCLUDE_USAGE",
@@ -146,10 +192,11 @@ INCLUDE_USAGE: Final = Variable(
 
 _PORTS: Final = {"http": 80, "https": 443}
 _PROVIDER: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_HOST: Final = re.compile(r"(?:\*\.)?[a-z0-9_](?:[a-z0-9._-]*[a-z0-9_])?")
 _SWITCH: Final = {"true": True, "false": False, "1": True, "0": False, "on": True, "off": False}
 _said: set[tuple[str, str]] = set()
 
-VARIABLES: Final = (LEDGER, SPOOL, ENDPOINTS, URL, INCLUDE_USAGE)
+VARIABLES: Final = (LEDGER, SPOOL, ENDPOINTS, URL, INCLUDE_USAGE, BAGGAGE_HOSTS, METRIC_DIMENSIONS)
 
 
 def get(variable: Variable, environ: Mapping[str, str] | None = None) -> Any:
