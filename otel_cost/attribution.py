@@ -9,6 +9,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote_plus
 
 from opentelemetry import baggage, context
 from opentelemetry.baggage.propagation import W3CBaggagePropagator
@@ -16,13 +17,14 @@ from opentelemetry.baggage.propagation import W3CBaggagePropagator
 from otel_cost import semconv
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, MutableMapping
 
     from opentelemetry.context import Context
 
 _logger = logging.getLogger(__name__)
 _LONGEST_ID = 256
 _MOST_OWN_DIMENSIONS = 32
+_BAGGAGE = frozenset({"baggage", b"baggage"})
 _NO_DIMENSION = "run"
 """Where a budget that names no dimension stands."""
 _dimension_of = lru_cache(maxsize=4096)(semconv.dimension_of)
@@ -201,6 +203,39 @@ def without_ours(current: Context) -> Context:
         if key.startswith(semconv.PREFIX):
             current = baggage.remove_baggage(key, current)
     return context.set_value(_PAYER, ours, current)
+
+
+def strip(headers: MutableMapping[Any, Any]) -> None:
+    """Take our members out of the baggage that somebody put into `headers` already; the others stay to the byte."""
+    for name in _baggage_names(headers):
+        lines = [line.decode("latin-1") if isinstance(line, bytes) else line for line in _lines(headers, name)]
+        members = [member for line in lines for member in line.split(",")]
+        others = [member for member in members if not _is_ours(member)]
+        if len(others) == len(members):
+            continue
+        del headers[name]  # every line of it: in some clients, setting one adds it to the others
+        if any(member.strip() for member in others):
+            headers[name] = ",".join(others)
+
+
+def _baggage_names(headers: MutableMapping[Any, Any]) -> list[Any]:
+    """What the baggage header is called in `headers`: clients have mappings that know no case, callers plain ones."""
+    if isinstance(headers, dict):
+        return [name for name in headers if name in _BAGGAGE or name.lower() in _BAGGAGE]
+    return ["baggage"] if "baggage" in headers else []
+
+
+def _lines(headers: Any, name: Any) -> list[Any]:
+    """The lines of the header `name`. Clients have their own names for the method that gives them all."""
+    for method in ("get_list", "getlist", "getall", "get_all"):
+        if (lines_of := getattr(headers, method, None)) is not None:
+            return list(lines_of(name))
+    return [headers[name]]
+
+
+def _is_ours(member: str) -> bool:
+    """Whether `member` of a baggage header is ours to whoever reads it: names may be percent-encoded."""
+    return unquote_plus(member.partition("=")[0]).strip().startswith(semconv.PREFIX)
 
 
 @dataclass(frozen=True, slots=True)

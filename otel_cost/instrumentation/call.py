@@ -113,11 +113,11 @@ class Call:
             STORE.settle(hold, _spend(hold, _UNANSWERED, None))
             self._reserve()
 
-    def sends(self) -> Context:
-        """A request leaves: in this context, where the call's span is current and our baggage does not leave."""
+    def sends(self, current: Context) -> Context:
+        """A request leaves: in `current`, below the call's span."""
         self._attempts += 1
         self.in_flight, self._failure = True, None
-        return trace.set_span_in_context(self._span, attribution.without_ours(context.get_current()))
+        return trace.set_span_in_context(self._span, current)
 
     def sends_again(self) -> None:
         """The request leaves once more: the provider refused what we had added to it."""

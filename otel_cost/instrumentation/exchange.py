@@ -7,12 +7,13 @@ that passes by, piece by piece (`Passing`).
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import unquote
 
 from opentelemetry import context
 
-from otel_cost import attribution, semconv
+from otel_cost import attribution, own_hosts
 from otel_cost.instrumentation import attempts, include_usage
 from otel_cost.instrumentation.failure import Failure
 from otel_cost.instrumentation.include_usage import UsageCut
@@ -24,6 +25,7 @@ from otel_cost.usage.decoding import decoder_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, MutableMapping
+    from contextlib import AbstractContextManager
     from types import TracebackType
 
     from opentelemetry.context import Context
@@ -79,23 +81,43 @@ def begin(outgoing: Outgoing) -> Exchange | Aside | None:
             return None
         asked = recognise(outgoing.method, outgoing.url, body) if outgoing.method == "POST" else None
         if asked is None:
-            return Aside(outgoing) if in_sdk_call() or is_providers(outgoing.url) else None
+            return Aside(outgoing) if _is_kept_from(outgoing.url) else None
         call, around = attempts.begin(asked)
         return Exchange(outgoing, asked, call, around).asks_for_usage(body)
     return None
 
 
+def hop(outgoing: Outgoing) -> AbstractContextManager[None]:
+    """Around a request to one host, where a client follows redirects: the next host may be a stranger's."""
+    with guard("looking at where a request goes"):
+        if not own_hosts.is_own(outgoing.url):
+            return Aside(outgoing)
+    return nullcontext()
+
+
+def _is_kept_from(url: str) -> bool:
+    """Whether who pays is none of the business of the host of `url`: a stranger, or one that serves models."""
+    if not own_hosts.is_own(url):
+        return True
+    return (in_sdk_call() or is_providers(url)) and not own_hosts.is_listed(url)
+
+
 class Aside:
-    """Another request to a provider, such as for its list of models: who pays is none of the provider's business."""
+    """A request that must not tell who pays: to a stranger, or to a provider, such as for its list of models."""
 
     def __init__(self, outgoing: Outgoing) -> None:
         self._outgoing = outgoing
         self._token: Any = None
+        self._tells = False
+        with guard("keeping who pays from a stranger"):
+            self._tells = own_hosts.is_listed(outgoing.url)
+            if not self._tells:
+                attribution.strip(outgoing.headers)
 
     def __enter__(self) -> None:
-        with guard("keeping who pays from a provider"):
-            _strip_baggage(self._outgoing.headers)
-            self._token = context.attach(self._context())
+        with guard("keeping who pays from a stranger"):
+            current = context.get_current()
+            self._token = context.attach(self._around_it(current if self._tells else attribution.without_ours(current)))
 
     def __exit__(self, _: type[BaseException] | None, error: BaseException | None, __: TracebackType | None) -> None:
         if self._token is not None:
@@ -120,8 +142,8 @@ class Aside:
         """The response is here, read already and its content decoded. Returns what of `body` the application gets."""
         return body
 
-    def _context(self) -> Context:
-        return attribution.without_ours(context.get_current())
+    def _around_it(self, current: Context) -> Context:
+        return current
 
 
 class Exchange(Aside):
@@ -200,8 +222,8 @@ class Exchange(Aside):
             self._unreadable(error)
         return body
 
-    def _context(self) -> Context:
-        return context.set_value(_IN_FLIGHT, self, self._call.sends())
+    def _around_it(self, current: Context) -> Context:
+        return context.set_value(_IN_FLIGHT, self, self._call.sends(current))
 
     def _unreadable(self, error: Exception) -> None:
         report("reading a response", error)
@@ -218,16 +240,3 @@ class Exchange(Aside):
 def plain(headers: Mapping[str, str]) -> dict[str, str]:
     """What `headers` say of a body whose content is decoded, names in lower case."""
     return {name.lower(): value for name, value in headers.items() if name.lower() != "content-encoding"}
-
-
-def _strip_baggage(headers: MutableMapping[str, str]) -> None:
-    """Take our members out of a baggage header that somebody put on the request already."""
-    value = headers.get("baggage")
-    if value is None or semconv.PREFIX not in value:
-        return
-    members = [member.strip() for member in value.split(",")]
-    kept = [member for member in members if not member.startswith(semconv.PREFIX)]
-    if kept:
-        headers["baggage"] = ",".join(kept)
-    else:
-        del headers["baggage"]

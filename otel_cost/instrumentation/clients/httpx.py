@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import wrapt
 
-from otel_cost.instrumentation.exchange import begin
+from otel_cost.instrumentation.exchange import begin, hop
 from otel_cost.instrumentation.open_calls import close
 from otel_cost.safety import guard
 from otel_cost.usage.decoding import decoder_of
@@ -57,6 +57,24 @@ def wrap(module: Any) -> None:
 
     wrapt.wrap_function_wrapper(module, "Client.send", send)
     wrapt.wrap_function_wrapper(module, "AsyncClient.send", send_async)
+    _wrap_hops(module)
+
+
+def _wrap_hops(module: Any) -> None:
+    """Wrap where each request leaves, with those that follow a redirect, be it to a stranger."""
+
+    def hop_to(wrapped: Callable[..., Any], _: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        with hop(_Outgoing(module, *args, **kwargs)):
+            return wrapped(*args, **kwargs)
+
+    async def hop_to_async(
+        wrapped: Callable[..., Awaitable[Any]], _: object, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        with hop(_Outgoing(module, *args, **kwargs)):
+            return await wrapped(*args, **kwargs)
+
+    wrapt.wrap_function_wrapper(module, "Client._send_single_request", hop_to)
+    wrapt.wrap_function_wrapper(module, "AsyncClient._send_single_request", hop_to_async)
 
 
 class _Outgoing:
