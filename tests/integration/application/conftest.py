@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import threading
 import warnings
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-import anthropic
-import httpx
 import httpx2
-import openai
 import pytest
+import wrapt
 from opentelemetry import trace
 from opentelemetry.instrumentation.httpx import HTTPX2ClientInstrumentor, HTTPXClientInstrumentor
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
@@ -32,20 +28,6 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterator
 
     from otel_cost_exporter.demo.stand_in import StandIn
-
-WRAPPED = (
-    (TracerProvider, "__init__"),
-    (httpx.Client, "send"),
-    (httpx.AsyncClient, "send"),
-    (httpx2.Client, "send"),
-    (httpx2.AsyncClient, "send"),
-    (openai._base_client.SyncAPIClient, "request"),
-    (openai._base_client.AsyncAPIClient, "request"),
-    (anthropic._base_client.SyncAPIClient, "request"),
-    (anthropic._base_client.AsyncAPIClient, "request"),
-    (threading.Thread, "start"),
-    (ThreadPoolExecutor, "submit"),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,15 +74,23 @@ def exporter() -> InMemorySpanExporter:
 
 @pytest.fixture(scope="module", autouse=True)
 def _instrumented(exporter: InMemorySpanExporter) -> Iterator[None]:  # noqa: ARG001 - the provider comes first
-    originals = [(owner, name, getattr(owner, name)) for owner, name in WRAPPED]
-    bootstrap.start()
-    instrumentors = (HTTPXClientInstrumentor(), HTTPX2ClientInstrumentor())
-    for instrumentor in instrumentors:
-        instrumentor.instrument()
-    yield
-    for instrumentor in instrumentors:
-        instrumentor.uninstrument()
-    for owner, name, original in originals:
+    originals: list[tuple[Any, str, Any]] = []
+    wrap = wrapt.wrap_function_wrapper
+
+    def wrap_for_now(target: Any, name: str, wrapper: Any) -> Any:
+        originals.append(wrapt.resolve_path(target, name))
+        return wrap(target, name, wrapper)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(wrapt, "wrap_function_wrapper", wrap_for_now)
+        bootstrap.start()
+        instrumentors = (HTTPXClientInstrumentor(), HTTPX2ClientInstrumentor())
+        for instrumentor in instrumentors:
+            instrumentor.instrument()
+        yield
+        for instrumentor in instrumentors:
+            instrumentor.uninstrument()
+    for owner, name, original in reversed(originals):
         setattr(owner, name, original)
     bootstrap._started = False
     wrapped_httpx._wrapped.clear()
