@@ -31,6 +31,9 @@ CALLS: Final = pa.schema(
         *(pa.field(name, pa.string()) for name in ("error_type", "service", "environment")),
         *(pa.field(name, pa.string()) for name in DIMENSIONS),
         pa.field("extra", pa.map_(pa.string(), pa.string())),
+        pa.field("failures", pa.list_(pa.string())),
+        pa.field("waste", MONEY),
+        pa.field("waste_status", pa.string()),
     ]
 )
 

@@ -31,6 +31,8 @@ _TRACE_ID_BYTES: Final = 16
 _SPAN_ID_BYTES: Final = 8
 
 _STATUSES: Final = frozenset({"known", "estimated", "unknown"})
+_WASTE_STATUSES: Final = frozenset({"estimated", "unknown"})
+_MOST_FAILURES: Final = 100
 _OUTCOMES: Final = frozenset({"ok", "error", "cut", "refused"})
 _NAMES: Final = {
     "provider": semconv.GEN_AI_PROVIDER_NAME,
@@ -79,6 +81,7 @@ def call_row(span: Span, resource: Attributes, latest_ns: int) -> dict[str, Any]
         "environment": _name(resource, semconv.DEPLOYMENT_ENVIRONMENT),
     }
     row["cost"] = None if row["cost_status"] == "unknown" else _cost(attributes)
+    row |= _failed_attempts(attributes)
     dimensions = _dimensions(attributes)
     row["extra"] = [(name, dimensions.pop(name)) for name in sorted(dimensions.keys() - set(semconv.DIMENSIONS))]
     if len(row["extra"]) > MOST_EXTRA:
@@ -171,10 +174,27 @@ def _cost(attributes: Attributes) -> Decimal:
     currency = _name(attributes, semconv.COST_CURRENCY) or money.CURRENCY
     if currency != money.CURRENCY:
         raise RejectedError(f"{semconv.COST_CURRENCY} is not {money.CURRENCY}")
-    cost = _amount(_name(attributes, semconv.COST_AMOUNT) or "")
-    if cost is None:
-        raise RejectedError(f"{semconv.COST_AMOUNT} is no amount from 0 to below {_COST_LIMIT}")
-    return cost
+    return _usd(attributes, semconv.COST_AMOUNT)
+
+
+def _usd(attributes: Attributes, key: str) -> Decimal:
+    amount = _amount(_name(attributes, key) or "")
+    if amount is None:
+        raise RejectedError(f"{key} is no amount from 0 to below {_COST_LIMIT}")
+    return amount
+
+
+def _failed_attempts(attributes: Attributes) -> dict[str, Any]:
+    """The attempts that failed, and what of them may have been charged."""
+    found: dict[str, Any] = {}
+    if semconv.CALL_FAILURES in attributes:
+        items = attributes[semconv.CALL_FAILURES].array_value.values
+        found["failures"] = [item.string_value[:LONGEST_NAME] for item in items[:_MOST_FAILURES]]
+    if semconv.WASTE_STATUS in attributes:
+        found["waste_status"] = _choice(attributes, semconv.WASTE_STATUS, _WASTE_STATUSES)
+        if found["waste_status"] == "estimated":
+            found["waste"] = _usd(attributes, semconv.WASTE_AMOUNT)
+    return found
 
 
 def _amount(text: str) -> Decimal | None:

@@ -34,6 +34,8 @@ FIGURES: Final = (
     "unknown_calls",
     "unknown_input_tokens",
     "unknown_output_tokens",
+    "waste_usd",
+    "unknown_waste_calls",
 )
 """The figures of every answer, in the order in which ``summary.sql`` selects them."""
 

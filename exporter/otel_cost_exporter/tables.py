@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
 from rich import box
@@ -140,6 +141,11 @@ def show_notes(console: Console, total: Figures, left_out: Sequence[str]) -> Non
                 f"{total['unknown_output_tokens']:,} output tokens have no price."
             )
         )
+    if Decimal(total["waste_usd"]):
+        console.print(Text(f"Attempts that broke off may have cost about {total['waste_usd']} USD beside this."))
+    if total["unknown_waste_calls"]:
+        calls = _calls(total["unknown_waste_calls"])
+        console.print(Text(f"What attempts of {calls} may have cost that broke off, nobody can tell."))
 
 
 def _printable(text: str) -> str:

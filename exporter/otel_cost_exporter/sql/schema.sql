@@ -45,6 +45,9 @@ CREATE TABLE calls (
     quest           VARCHAR,
     analysis        VARCHAR,
     extra           MAP(VARCHAR, VARCHAR),  -- the user's own dimensions
+    failures        VARCHAR[],              -- each failed attempt: 429 insufficient_quota, ReadTimeout, ...
+    waste           DECIMAL(18, 12),        -- US dollars that attempts may have cost which broke off, beside the cost
+    waste_status    VARCHAR,                -- estimated, unknown; NULL: none broke off
     PRIMARY KEY (start_ts, trace_id, span_id)
 );
 

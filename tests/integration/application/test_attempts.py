@@ -4,6 +4,7 @@ Published prices, US dollars per million tokens: gpt-4o 2.50 in, 10 out.
 """
 
 import asyncio
+import gzip
 from decimal import Decimal
 from typing import Any
 
@@ -17,6 +18,8 @@ from otel_cost.errors import BudgetExceededError
 from otel_cost.instrumentation import open_calls
 from otel_cost_exporter.demo.stand_in import StandIn
 
+from .serving import JSON, Answer, serving
+
 pytestmark = pytest.mark.usefixtures("nothing_of_ours_fails")
 
 COST = Decimal("0.0045")  # 1000 x 2.50 + 200 x 10, per million
@@ -27,10 +30,16 @@ class BrokenOff:
     """A request hook that lets the first requests fail after they may have reached the provider."""
 
     def __init__(self, times: int) -> None:
-        self._left, self.sent = times, 0
+        self._left, self.sent, self._size = times, 0, 0
 
-    def __call__(self, _: httpx2.Request) -> None:
+    @property
+    def hold(self) -> Decimal:
+        """What is held for an attempt with 200 output tokens: those, and one for each three bytes of the request."""
+        return (-(-self._size // 3) * Decimal("2.50") + 200 * Decimal(10)) / 1_000_000
+
+    def __call__(self, request: httpx2.Request) -> None:
         self.sent += 1
+        self._size = len(request.content)
         if self._left:
             self._left -= 1
             raise httpx2.ReadTimeout("no answer")
@@ -40,28 +49,22 @@ def client(hook: BrokenOff, retries: int) -> openai.OpenAI:
     return openai.OpenAI(max_retries=retries, http_client=httpx2.Client(event_hooks={"request": [hook]}))
 
 
-def held_for(max_tokens: int) -> Decimal:
-    """What is held for one attempt, read off a budget that refuses it."""
-    with otel_cost.budget("run", "probe", limit_usd=0), openai.OpenAI() as gpt, pytest.raises(BudgetExceededError) as e:
-        gpt.chat.completions.create(model="gpt-4o", max_tokens=max_tokens, messages=USED)
-    assert isinstance(e.value.call, Decimal)
-    return e.value.call
-
-
 def test_an_attempt_that_broke_off_spends_its_hold_and_the_next_holds_anew(provider: StandIn, spans: Any) -> None:
-    hook, hold = BrokenOff(2), held_for(200)
+    hook = BrokenOff(2)
     with otel_cost.budget("run", "r1", limit_usd=1), client(hook, retries=2) as gpt:
         gpt.chat.completions.create(model="gpt-4o", max_tokens=200, messages=USED)
     assert (hook.sent, len(provider.requests)) == (3, 1)
     account = STORE.spent("run", "r1")
-    assert (account.spent_usd, account.held_usd, account.under_way) == (2 * hold + COST, 0, 0)
-    call = spans.calls[-1]
-    assert (call["otel_cost.call.attempts"], call["otel_cost.cost.status"]) == (3, "estimated")
+    assert (account.spent_usd, account.held_usd, account.under_way) == (2 * hook.hold + COST, 0, 0)
+    call = spans.call
+    assert (call["otel_cost.call.attempts"], call["otel_cost.cost.status"], spans.cost) == (3, "known", COST)
+    assert call["otel_cost.call.failures"] == ("ReadTimeout", "ReadTimeout")
+    assert (call["otel_cost.waste.status"], Decimal(call["otel_cost.waste.amount"])) == ("estimated", 2 * hook.hold)
 
 
 def test_a_retry_that_would_break_the_budget_does_not_leave(provider: StandIn, spans: Any) -> None:
-    hook, hold = BrokenOff(9), held_for(200)
-    limit = hold * Decimal("2.5")
+    hook = BrokenOff(9)
+    limit = Decimal("0.0055")  # for two and a half times 200 output tokens and a little input
     with (
         otel_cost.budget("run", "r1", limit_usd=limit),
         client(hook, retries=4) as gpt,
@@ -69,12 +72,14 @@ def test_a_retry_that_would_break_the_budget_does_not_leave(provider: StandIn, s
     ):
         gpt.chat.completions.create(model="gpt-4o", max_tokens=200, messages=USED)
     assert (hook.sent, provider.requests) == (2, [])
+    hold = hook.hold
     assert (error.value.spent, error.value.call) == (2 * hold, hold)
     account = STORE.spent("run", "r1")
     assert (account.spent_usd, account.held_usd, account.under_way) == (2 * hold, 0, 0)
     call = spans.calls[-1]
     assert (call["otel_cost.call.outcome"], call["otel_cost.cost.status"]) == ("error", "unknown")
     assert (call["otel_cost.call.attempts"], call["error.type"]) == (2, "BudgetExceededError")
+    assert Decimal(call["otel_cost.waste.amount"]) == 2 * hold
 
 
 def test_an_attempt_that_the_provider_refused_spends_nothing(provider: StandIn, spans: Any) -> None:
@@ -84,6 +89,83 @@ def test_an_attempt_that_the_provider_refused_spends_nothing(provider: StandIn, 
     assert len(provider.requests) == 3
     assert STORE.spent("run", "r1").spent_usd == COST
     assert spans.cost == COST
+    assert spans.call["otel_cost.call.failures"] == ("500 server_error", "500 server_error")
+    assert "otel_cost.waste.status" not in spans.call
+
+
+def test_what_broke_off_is_kept_without_a_budget_too(provider: StandIn, spans: Any) -> None:
+    hook = BrokenOff(1)
+    with client(hook, retries=1) as gpt:
+        gpt.chat.completions.create(model="gpt-4o", max_tokens=200, messages=USED)
+    assert provider.requests
+    assert (spans.cost, spans.call["otel_cost.cost.status"]) == (COST, "known")
+    assert Decimal(spans.call["otel_cost.waste.amount"]) == hook.hold
+
+
+def test_a_call_of_which_every_attempt_broke_off_is_unknown_and_all_of_it_may_be_waste(
+    provider: StandIn, spans: Any
+) -> None:
+    hook = BrokenOff(9)
+    with client(hook, retries=2) as gpt, pytest.raises(openai.APITimeoutError):
+        gpt.chat.completions.create(model="gpt-4o", max_tokens=200, messages=USED)
+    assert provider.requests == []
+    call = spans.call
+    assert (call["otel_cost.cost.status"], call["otel_cost.call.outcome"]) == ("unknown", "error")
+    assert call["otel_cost.call.failures"] == ("ReadTimeout",) * 3
+    assert Decimal(call["otel_cost.waste.amount"]) == 3 * hook.hold
+
+
+def test_what_an_attempt_of_a_model_without_a_price_may_have_cost_is_unknown(provider: StandIn, spans: Any) -> None:
+    with client(BrokenOff(1), retries=1) as gpt:
+        gpt.chat.completions.create(model="home-made", max_tokens=200, messages=USED)
+    assert provider.requests
+    assert spans.call["otel_cost.waste.status"] == "unknown"
+    assert "otel_cost.waste.amount" not in spans.call
+
+
+def test_an_attempt_that_never_arrived_wastes_nothing(provider: StandIn, spans: Any) -> None:
+    unreachable = openai.OpenAI(base_url="http://127.0.0.1:9/openai/v1", max_retries=1)
+    with unreachable as gpt, pytest.raises(openai.APIConnectionError):
+        gpt.chat.completions.create(model="gpt-4o", max_tokens=200, messages=USED)
+    assert provider.requests == []
+    assert spans.call["otel_cost.call.failures"] == ("ConnectError", "ConnectError")
+    assert "otel_cost.waste.status" not in spans.call
+
+
+QUOTA = b'{"error": {"message": "Quota", "type": "insufficient_quota", "param": null, "code": "insufficient_quota"}}'
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+@pytest.mark.parametrize("encoding", ["", "gzip"])
+def test_the_code_of_an_error_is_read_as_the_sdk_reads_it(
+    streamed: bool,  # noqa: FBT001 - a parameter of the test
+    encoding: str,
+    spans: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    body = gzip.compress(QUOTA) if encoding else QUOTA
+    answer = Answer([body[:20], body[20:]], 429, {**JSON, **({"content-encoding": encoding} if encoding else {})})
+    with serving(lambda _: answer) as url, openai.OpenAI(base_url=url, api_key="stand-in", max_retries=0) as gpt:
+        monkeypatch.setenv("OTEL_COST_ENDPOINTS", f"{url}=openai")
+        with pytest.raises(openai.RateLimitError) as error:
+            gpt.chat.completions.create(model="gpt-4o", messages=USED, stream=streamed)
+    assert error.value.code == "insufficient_quota"
+    assert spans.call["otel_cost.call.failures"] == ("429 insufficient_quota",)
+    assert (spans.call["error.type"], spans.call["otel_cost.cost.amount"]) == ("429", "0.000000")
+
+
+@pytest.mark.parametrize("read", [True, False])
+def test_a_plain_clients_error_that_passes_by_ends_its_call(
+    read: bool,  # noqa: FBT001 - a parameter of the test
+    spans: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with serving(lambda _: Answer([QUOTA], 429, JSON)) as url:
+        monkeypatch.setenv("OTEL_COST_ENDPOINTS", f"{url}=openai")
+        with httpx2.stream("POST", f"{url}/chat/completions", json={"model": "gpt-4o", "messages": []}) as response:
+            assert not read or response.read() == QUOTA
+    assert spans.call["otel_cost.call.failures"] == ("429 insufficient_quota" if read else "429",)
+    assert open_calls._open == set()
 
 
 @pytest.mark.parametrize(

@@ -52,6 +52,8 @@ def test_a_summary_as_the_contract_says(service: Service) -> None:
         "reasoning_tokens": 0,
         "estimated_cost_usd": "0.000000",
         "estimated_calls": 0,
+        "waste_usd": "0.000000",
+        "unknown_waste_calls": 0,
     }
     drafted = {
         "calls": 1,

@@ -41,6 +41,9 @@ def test_a_call_becomes_a_row_with_all_that_it_states() -> None:
         otel_cost__cost__reason="the stream ended early",
         otel_cost__call__outcome="cut",
         otel_cost__call__attempts=2,
+        otel_cost__call__failures=["429 rate_limit_exceeded", "ReadTimeout"],
+        otel_cost__waste__amount="0.0021",
+        otel_cost__waste__status="estimated",
         error__type="ReadTimeout",
         otel_cost__tenant="acme",
         **shipped,
@@ -72,6 +75,9 @@ def test_a_call_becomes_a_row_with_all_that_it_states() -> None:
         "service": "shop",
         "environment": "prod",
         "extra": [("tenant", "acme")],
+        "failures": ["429 rate_limit_exceeded", "ReadTimeout"],
+        "waste": Decimal("0.002100000000"),
+        "waste_status": "estimated",
         **{name: f"the {name}" for name in DIMENSIONS},
     }
 
@@ -140,6 +146,8 @@ def test_spans_that_are_no_calls_are_skipped() -> None:
         (call(otel_cost__call__outcome="lost"), "otel_cost.call.outcome is none of"),
         (call(otel_cost__cost__currency="EUR"), "otel_cost.cost.currency is not USD"),
         (call(otel_cost__cost__amount=...), "otel_cost.cost.amount is no amount"),
+        (call(otel_cost__waste__status="known"), "otel_cost.waste.status is none of estimated, unknown"),
+        (call(otel_cost__waste__status="estimated"), "otel_cost.waste.amount is no amount"),
         (call(otel_cost__cost__amount="NaN"), "otel_cost.cost.amount is no amount"),
         (call(otel_cost__cost__amount="Infinity"), "otel_cost.cost.amount is no amount"),
         (call(otel_cost__cost__amount="free"), "otel_cost.cost.amount is no amount"),

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 Ask = "Callable[..., dict[str, Any]]"
 
-NOTHING: dict[str, Any] = dict.fromkeys(FIGURES, 0) | {"cost_usd": "0.000000", "estimated_cost_usd": "0.000000"}
+MONEY = ("cost_usd", "estimated_cost_usd", "waste_usd")
+NOTHING: dict[str, Any] = dict.fromkeys(FIGURES, 0) | dict.fromkeys(MONEY, "0.000000")
 
 
 def claude(number: int, **plain: Any) -> Span:
@@ -91,6 +92,8 @@ def test_figures_by_hand(fill: Callable[..., Reader]) -> None:
             "unknown_calls": 2,
             "unknown_input_tokens": 1000,
             "unknown_output_tokens": 200,
+            "waste_usd": "0.000000",
+            "unknown_waste_calls": 0,
         },
         {
             "provider": "anthropic",
@@ -119,7 +122,22 @@ def test_figures_by_hand(fill: Callable[..., Reader]) -> None:
         "unknown_calls": 2,
         "unknown_input_tokens": 1000,
         "unknown_output_tokens": 200,
+        "waste_usd": "0.000000",
+        "unknown_waste_calls": 0,
     }
+
+
+def test_what_failed_attempts_may_have_cost_is_a_figure_of_its_own(fill: Callable[..., Reader]) -> None:
+    timeout = {"otel_cost__call__failures": ["ReadTimeout"]}
+    estimated = {**timeout, "otel_cost__waste__status": "estimated"}
+    reader = fill(
+        call(1, **estimated, otel_cost__waste__amount="0.0021"),
+        unknown(2, **estimated, otel_cost__waste__amount="0.000000000001"),
+        call(3, **timeout, otel_cost__waste__status="unknown"),
+        call(4, otel_cost__call__failures=["429 rate_limit_exceeded", "503"]),
+    )
+    total = reader.summary([])["total"]
+    assert (total["waste_usd"], total["unknown_waste_calls"], total["cost_usd"]) == ("0.002100000001", 1, "0.013500")
 
 
 def test_unknown_is_not_zero(fill: Callable[..., Reader]) -> None:

@@ -25,6 +25,8 @@ EVERYTHING = {
     "estimated_cost_usd": "0.000000",
     "unknown_input_tokens": 10,
     "unknown_output_tokens": 20,
+    "waste_usd": "0.002100",
+    "unknown_waste_calls": 1,
 }
 MODEL = "claude-haiku-4-5-20251001"
 

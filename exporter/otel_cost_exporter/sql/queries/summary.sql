@@ -20,7 +20,9 @@ SELECT
     count(*) FILTER (outcome <> 'refused' AND cost_status = 'estimated') AS estimated_calls,
     count(*) FILTER (outcome <> 'refused' AND cost_status = 'unknown') AS unknown_calls,
     coalesce(sum(input_tokens) FILTER (cost_status = 'unknown'), 0) AS unknown_input_tokens,
-    coalesce(sum(output_tokens) FILTER (cost_status = 'unknown'), 0) AS unknown_output_tokens
+    coalesce(sum(output_tokens) FILTER (cost_status = 'unknown'), 0) AS unknown_output_tokens,
+    coalesce(sum(waste), 0) AS waste_usd,
+    count(*) FILTER (waste_status = 'unknown') AS unknown_waste_calls
 FROM facts
 WHERE true /* where */
 GROUP BY ALL
