@@ -99,6 +99,21 @@ def test_an_earlier_file_is_upgraded_by_the_writer_only(tmp_path: Path) -> None:
     reader.close()
 
 
+def test_the_calls_of_an_earlier_file_stay(tmp_path: Path) -> None:
+    path = tmp_path / "books.duckdb"
+    with duckdb.connect(path) as connection:
+        connection.execute(statements.load("writes/schema_version"))
+        connection.execute(statements.migrations()[0][1])
+        connection.execute(statements.load("writes/migrated"), {"version": 1, "applied_at": "2026-03-02"})
+        connection.execute(
+            "INSERT INTO calls (start_ts, trace_id, span_id, cost, cost_status, outcome) "
+            "VALUES ('2026-03-01', uuid(), 1, 0.0045, 'known', 'ok')"
+        )
+    with Ledger(path) as ledger:
+        total = Reader(ledger.connection).summary([])["total"]
+    assert (total["calls"], total["cost_usd"], total["waste_usd"]) == (1, "0.004500", "0.000000")
+
+
 def test_what_is_no_ledger_is_said(tmp_path: Path) -> None:
     other, text, folder = tmp_path / "other.duckdb", tmp_path / "notes.txt", tmp_path / "folder"
     duckdb.connect(other).close()
