@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from otel_cost import pricing
+from otel_cost import money, pricing
 from otel_cost.pricing import Cost
-from otel_cost.usage import Reading, reader_of, recognise
+from otel_cost.usage import STATES_COST, Reading, reader_of, recognise
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -69,16 +70,14 @@ def meter(
     Returns:
         What it used and what that costs. None where the exchange is no call to a model.
     """
-    request = recognise(method, url, request_body)
+    request = recognise(method.upper(), url, request_body, by_path=True)
     if request is None:
         return None
     if status >= _FIRST_ERROR_STATUS:
         reading, cost = Reading(), Cost.nothing()
     else:
         headers = {name.lower(): value for name, value in (response_headers or {}).items()}
-        reader = reader_of(request.wire_format, headers)
-        reader.feed(response_body)
-        reading = reader.reading()
+        reading = _read(request, headers, response_body)
         cost = cost_of(request, reading, at)
     return Metered(
         provider=request.provider,
@@ -93,25 +92,57 @@ def meter(
     )
 
 
+def _read(request: Request, headers: Mapping[str, str], body: bytes) -> Reading:
+    """What `body` says. Whoever kept it may have decoded it, and kept the header that says that it is encoded."""
+    plain = {name: value for name, value in headers.items() if name != "content-encoding"}
+    for each in (headers, plain):
+        with suppress(Exception):  # whatever a decoder makes of bytes that are none of its own
+            reader = reader_of(request.wire_format, each)
+            reader.feed(body)
+            return reader.reading()
+    return Reading()
+
+
 def cost_of(request: Request, reading: Reading, at: datetime | None = None) -> Cost:
     """What a response to `request` costs, of which `reading` is what it said."""
+    if reading.stated_cost is not None and request.provider in STATES_COST:
+        return Cost(money.usd(reading.stated_cost), "known", "provider")
     if reading.unreadable:
         return Cost.unknown(f"the response states what is no count: {', '.join(reading.unreadable)}")
     if reading.usage is None:
         return Cost.unknown("the response stated no usage")
     if not request.known_provider:
         return Cost.unknown(request.unknown_provider)
-    cost = None
-    for model in (reading.model, request.model):  # one that answers under another name has the asked one's prices
-        if model is not None and (cost is None or cost.amount is None):
-            cost = pricing.price(
-                provider=request.provider,
-                model=model,
-                usage=reading.usage,
-                service_tier=reading.service_tier,
-                at=at,
-                terms=reading.terms,
-            )
-    if cost is None:
-        return Cost.unknown("neither request nor response names a model")
-    return cost.estimated(f"no price for {', '.join(reading.unmetered)}") if reading.unmetered else cost
+    models = tuple(dict.fromkeys(model for model in (reading.model, request.model) if model is not None))
+    cost = _price(request.provider, models, reading.usage, reading, at)
+    for model, usage in reading.shares:
+        cost = _sum(cost, _price(request.provider, (model,), usage, reading, at))
+    if reading.unmetered:
+        cost = cost.estimated(f"no price for {', '.join(reading.unmetered)}")
+    return cost.estimated("; ".join(reading.doubts)) if reading.doubts else cost
+
+
+def _price(provider: str, models: tuple[str, ...], usage: Usage, reading: Reading, at: datetime | None) -> Cost:
+    """What `usage` costs, by the first of `models` that has a price: the one that answered, or the one asked for."""
+    cost = Cost.unknown("neither request nor response names a model")
+    for model in models:
+        cost = pricing.price(
+            provider=provider,
+            model=model,
+            usage=usage,
+            service_tier=reading.service_tier,
+            at=at,
+            terms=reading.terms,
+        )
+        if cost.amount is not None:
+            break
+    return cost
+
+
+def _sum(first: Cost, second: Cost) -> Cost:
+    """Both costs together; what is in doubt about one is in doubt about both."""
+    if first.amount is None or second.amount is None:
+        known, unknown = (first, second) if second.amount is None else (second, first)
+        return known.estimated(unknown.reason or "") if known.amount is not None else unknown
+    both = replace(first, amount=first.amount + second.amount)
+    return both.estimated(second.reason or "") if second.status == "estimated" else both

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from otel_cost import attribution, live_span, safety, settings
+from otel_cost import attribution, counted, safety, settings
 from otel_cost.budgets import context, sizing
 from otel_cost.instrumentation import call, include_usage, open_calls
 from otel_cost.usage import request
@@ -53,10 +53,11 @@ def _as_in_a_new_process() -> None:
         context._unreadable,
         safety._failures,
         sizing._largest,
-        live_span._settled,
+        counted._ids,
+        counted._recent,
     ):
         memory.clear()
-    for remembers in (attribution._is_understood, context._say_that_nothing_enforces, request._target):
+    for remembers in (attribution._is_understood, context._say_that_nothing_enforces, request._format_named):
         remembers.cache_clear()
     open_calls._next_collection = 0.0
 

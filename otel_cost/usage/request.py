@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from otel_cost import settings
-from otel_cost.usage.formats import FORMATS, PROVIDERS
+from otel_cost.usage.endpoints import Endpoint, endpoint_at, provider_at, provider_of
+from otel_cost.usage.formats import FORMATS
 
 if TYPE_CHECKING:
     from otel_cost.usage.formats import WireFormat
@@ -41,6 +42,8 @@ class Request:
         include_usage: what ``stream_options.include_usage`` says; None where it says nothing.
         text_size: bytes of the request's body without encoded images and documents.
         media_size: bytes of those.
+        retrieves: the id of a response that another call asked for and this one only states again, as a poll of a
+            background response does; None mostly.
     """
 
     wire_format: WireFormat
@@ -54,6 +57,7 @@ class Request:
     text_size: int
     media_size: int
     include_usage: object = None
+    retrieves: str | None = None
 
     @property
     def unknown_provider(self) -> str:
@@ -62,99 +66,155 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class _Target:
-    wire_format: WireFormat
-    provider: str
-    known: bool
+class _Origin:
+    """Scheme, host and port of a URL, and what is known of what is there.
+
+    Attributes:
+        named: the base URLs there that `OTEL_COST_ENDPOINTS` names, by their path.
+        known: whether a provider is there.
+    """
+
     host: str
     port: int | None
+    named: tuple[tuple[str, settings.Endpoint], ...]
+    known: bool
+
+    def endpoint_named(self, path: str) -> settings.Endpoint | None:
+        """What the setting says of `path`."""
+        return next((endpoint for base, endpoint in self.named if path == base or path.startswith(f"{base}/")), None)
 
 
-def recognise(method: str, url: str, body: bytes) -> Request | None:
+def recognise(method: str, url: str, body: bytes, *, by_path: bool = False) -> Request | None:
     """The request to a model that ``method url`` with `body` is; None for any other request.
 
     A host that nobody named counts as a model's where the path and the body have the shape of a known format. Its
     provider is then its host, and what it costs is unknown.
+
+    Args:
+        method: in upper case.
+        url: where it goes.
+        body: what it carries.
+        by_path: whether the path alone may tell, for a request whose body is not at hand.
     """
-    if method != "POST":
-        return None
-    target = _target(url.partition("?")[0], settings.get(settings.ENDPOINTS))
-    if target is None:
+    origin, path = _origin_and_path(url)
+    endpoint, provider = _target(method, path, origin)
+    if endpoint is None:
         return None
     fields = _fields(body)
     model = fields.get("model")
-    if not target.known and not (isinstance(model, str) and target.wire_format.asks in fields):
+    model = model if isinstance(model, str) else endpoint.model
+    wire_format = endpoint.wire_format
+    if not by_path and not origin.known and provider is None and not _has_shape(wire_format, model, fields):
         return None
-    media_size = sum(map(len, _MEDIA.findall(body))) if len(body) > _SHORTEST_MEDIA else 0
+    provider = provider or wire_format.provider
+    media_size = _media_size(body)
     return Request(
-        wire_format=target.wire_format,
-        provider=target.provider,
-        known_provider=target.known,
-        host=target.host,
-        port=target.port,
-        model=model if isinstance(model, str) else None,
-        max_output_tokens=_max_output_tokens(target.wire_format, fields),
-        stream=fields.get("stream") is True,
+        wire_format=wire_format,
+        provider=provider or origin.host,
+        known_provider=provider is not None,
+        host=origin.host,
+        port=origin.port,
+        model=model,
+        max_output_tokens=_max_output_tokens(wire_format, fields),
+        stream=endpoint.stream or fields.get("stream") in (True, "true"),
         text_size=len(body) - media_size,
         media_size=media_size,
         include_usage=_include_usage(fields),
+        retrieves=endpoint.retrieves,
     )
 
 
 def is_providers(url: str) -> bool:
     """Whether `url` is at a provider's that is known, or that `OTEL_COST_ENDPOINTS` names."""
-    plain = settings.normal_url(url)
-    return (urlsplit(plain).hostname or "") in PROVIDERS or any(
-        f"{plain}/".startswith(f"{endpoint.base_url}/") for endpoint in settings.get(settings.ENDPOINTS)
-    )
+    origin, path = _origin_and_path(url)
+    return origin.known or (bool(origin.named) and origin.endpoint_named(path) is not None)
+
+
+def _origin_and_path(url: str) -> tuple[_Origin, str]:
+    start = url.find("://") + 3
+    slash = url.find("/", start)
+    if slash < 0:
+        return _origin(url, settings.get(settings.ENDPOINTS)), "/"
+    path = url[slash:].partition("?")[0].partition("#")[0]
+    return _origin(url[:slash], settings.get(settings.ENDPOINTS)), path
 
 
 @lru_cache(maxsize=1024)
-def _target(url: str, endpoints: tuple[settings.Endpoint, ...]) -> _Target | None:
+def _origin(url: str, endpoints: tuple[settings.Endpoint, ...]) -> _Origin:
     url = settings.normal_url(url)
     parts = urlsplit(url)
+    found = tuple((urlsplit(endpoint.base_url), endpoint) for endpoint in endpoints)
+    named = tuple(
+        (base.path, endpoint) for base, endpoint in found if (base.scheme, base.netloc) == (parts.scheme, parts.netloc)
+    )
     host = parts.hostname or ""
-    for endpoint in endpoints:
-        if url.startswith(f"{endpoint.base_url}/"):
-            if endpoint.format is not None and endpoint.format not in FORMATS:
-                _logger.warning(
-                    "OTEL_COST_ENDPOINTS: there is no format %r, only %s; the path tells it",
-                    endpoint.format,
-                    ", ".join(FORMATS),
-                )
-            wire_format = FORMATS.get(endpoint.format or "") or _format_of(parts.path)
-            return _Target(wire_format, endpoint.provider, True, host, parts.port) if wire_format else None  # noqa: FBT003
-    wire_format = _format_of(parts.path)
-    if wire_format is None:
-        return None
-    provider = PROVIDERS.get(host)
-    return _Target(wire_format, provider or host, provider is not None, host, parts.port)
+    return _Origin(host, parts.port, named, provider_of(host) is not None)
 
 
-def _format_of(path: str) -> WireFormat | None:
-    return next((wire_format for wire_format in FORMATS.values() if path.endswith(wire_format.path)), None)
+def _target(method: str, path: str, origin: _Origin) -> tuple[Endpoint | None, str | None]:
+    """What is behind a path, and whose it is."""
+    named = origin.endpoint_named(path) if origin.named else None
+    provider = named.provider if named is not None else provider_at(origin.host, path) if origin.known else None
+    endpoint = endpoint_at(method, path, provider)
+    if named is not None and named.format is not None:
+        wire_format = _format_named(named.format)
+        if wire_format is not None and method == "POST":
+            endpoint = Endpoint(wire_format, None, stream=False, retrieves=None)
+    return endpoint, provider
+
+
+@lru_cache(maxsize=64)
+def _format_named(name: str) -> WireFormat | None:
+    if name not in FORMATS:
+        known = ", ".join(FORMATS)
+        _logger.warning("OTEL_COST_ENDPOINTS: there is no format %r, only %s; the path tells it", name, known)
+    return FORMATS.get(name)
+
+
+def _has_shape(wire_format: WireFormat, model: str | None, fields: dict[str, Any]) -> bool:
+    return model is not None and any(name in fields for name in wire_format.asks)
+
+
+_FORM_FIELD = re.compile(rb'name="(model|stream|n)"\r?\n(?:[^\r\n]+\r?\n)*\r?\n([^\r\n]{0,200})\r?\n')
+_FORM_ENDS = 16 * 1024  # a form has its small fields before or after its files
 
 
 def _fields(body: bytes) -> dict[str, Any]:
+    """What the body says, a JSON object or a form; of a form only what is told from the files in it at once."""
+    if body.startswith(b"--"):
+        found = _FORM_FIELD.findall(body[:_FORM_ENDS]) + _FORM_FIELD.findall(body[_FORM_ENDS:][-_FORM_ENDS:])
+        return {name.decode(): value.decode(errors="replace") for name, value in found} | {"file": True}
     try:
         fields = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return fields if isinstance(fields, dict) else {}
 
 
-def _max_output_tokens(wire_format: WireFormat, fields: dict[str, Any]) -> int | None:
-    if wire_format.operation == "embeddings":
+def _media_size(body: bytes) -> int:
+    if len(body) <= _SHORTEST_MEDIA:
         return 0
-    stated = next((fields[name] for name in wire_format.max_tokens if _is_count(fields.get(name))), None)
-    choices = fields.get("n")
-    return stated if stated is None or not _is_count(choices) else stated * choices
+    return len(body) if body.startswith(b"--") else sum(map(len, _MEDIA.findall(body)))
+
+
+def _max_output_tokens(wire_format: WireFormat, fields: dict[str, Any]) -> int | None:
+    if wire_format.operation in ("embeddings", "rerank"):
+        return 0
+    stated = _first_count(wire_format.max_tokens, fields)
+    choices = _first_count(wire_format.choices, fields)
+    return stated if stated is None or choices is None else stated * choices
+
+
+def _first_count(places: tuple[str, ...], fields: dict[str, Any]) -> int | None:
+    for place in places:
+        value: Any = fields
+        for name in place.split("."):
+            value = value.get(name) if isinstance(value, dict) else None
+        if isinstance(value, int) and not isinstance(value, bool) and value > 0:
+            return value
+    return None
 
 
 def _include_usage(fields: dict[str, Any]) -> object:
     options = fields.get("stream_options")
     return options.get("include_usage") if isinstance(options, dict) else None
-
-
-def _is_count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value > 0

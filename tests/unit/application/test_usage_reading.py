@@ -8,7 +8,7 @@ import pytest
 import zstandard
 
 from otel_cost.usage import FORMATS, Reading, Usage, reader_of
-from otel_cost.usage import reading as reading_module
+from otel_cost.usage import framing
 
 CHAT = {
     "id": "chatcmpl-1",
@@ -63,7 +63,7 @@ def stream(wire_format: str, *events: object, end: bytes = b"\n\n") -> Reading:
 
 
 def test_openai_chat() -> None:
-    expected = Reading(CHAT_USAGE, "gpt-4o-2024-08-06", "chatcmpl-1", "default", complete=True)
+    expected = Reading(CHAT_USAGE, "gpt-4o-2024-08-06", "chatcmpl-1", "standard", complete=True)
     assert whole("openai.chat", CHAT) == expected
 
 
@@ -226,5 +226,5 @@ def test_an_encoding_whose_library_lacks_is_refused(monkeypatch: pytest.MonkeyPa
 
 
 def test_a_body_too_large_to_keep_is_passed_on_unread(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reading_module, "_LARGEST_BODY", 10)
+    monkeypatch.setattr(framing, "LARGEST", 10)
     assert whole("openai.chat", CHAT) == Reading()

@@ -1,0 +1,237 @@
+"""Who answers at which host, and in which format at which path."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final
+from urllib.parse import unquote
+
+from otel_cost.usage.formats import FORMATS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from otel_cost.usage.formats import WireFormat
+
+PROVIDERS: Final[Mapping[str, str]] = {
+    "ai-gateway.helicone.ai": "helicone",
+    "ai-gateway.vercel.sh": "vercel",
+    "ai.mongodb.com": "voyage",
+    "aiplatform.googleapis.com": "gcp.vertex_ai",
+    "anthropic.helicone.ai": "anthropic",
+    "api-inference.huggingface.co": "huggingface",
+    "api.ai21.com": "ai21",
+    "api.anthropic.com": "anthropic",
+    "api.arcee.ai": "arcee",
+    "api.avian.io": "avian",
+    "api.cerebras.ai": "cerebras",
+    "api.cloudflare.com": "cloudflare",
+    "api.cohere.ai": "cohere",
+    "api.cohere.com": "cohere",
+    "api.cursor.com": "cursor",
+    "api.deepgram.com": "deepgram",
+    "api.deepinfra.com": "deepinfra",
+    "api.deepseek.com": "deepseek",
+    "api.doubleword.ai": "doubleword",
+    "api.fireworks.ai": "fireworks",
+    "api.githubcopilot.com": "github-copilot",
+    "api.groq.com": "groq",
+    "api.hyperbolic.xyz": "hyperbolic",
+    "api.inceptionlabs.ai": "inception",
+    "api.jina.ai": "jina",
+    "api.llama.com": "meta",
+    "api.meta.ai": "meta",
+    "api.minimax.chat": "minimax",
+    "api.minimax.io": "minimax",
+    "api.minimaxi.com": "minimax",
+    "api.mistral.ai": "mistral_ai",
+    "api.moonshot.ai": "moonshot",
+    "api.moonshot.cn": "moonshot",
+    "api.novita.ai": "novita",
+    "api.openai.com": "openai",
+    "api.openrouter.ai": "openrouter",
+    "api.perplexity.ai": "perplexity",
+    "api.portkey.ai": "portkey",
+    "api.quicksilverpro.io": "quicksilverpro",
+    "api.replicate.com": "replicate",
+    "api.sambanova.ai": "sambanova",
+    "api.siliconflow.cn": "siliconflow",
+    "api.siliconflow.com": "siliconflow",
+    "api.studio.nebius.ai": "nebius",
+    "api.studio.nebius.com": "nebius",
+    "api.together.ai": "together",
+    "api.together.xyz": "together",
+    "api.tokenfactory.nebius.com": "nebius",
+    "api.typesafe.ai": "typesafe",
+    "api.upstage.ai": "upstage",
+    "api.voyageai.com": "voyage",
+    "api.writer.com": "writer",
+    "api.x.ai": "x_ai",
+    "api.z.ai": "zai",
+    "codestral.mistral.ai": "mistral_ai",
+    "dashscope-intl.aliyuncs.com": "dashscope",
+    "dashscope-us.aliyuncs.com": "dashscope",
+    "dashscope.aliyuncs.com": "dashscope",
+    "gateway.helicone.ai": "helicone",
+    "generativelanguage.googleapis.com": "gcp.gemini",
+    "inference.baseten.co": "baseten",
+    "integrate.api.nvidia.com": "nvidia",
+    "models.github.ai": "github",
+    "models.inference.ai.azure.com": "github",
+    "oai.endpoints.kepler.ai.cloud.ovh.net": "ovhcloud",
+    "oai.helicone.ai": "openai",
+    "ollama.com": "ollama",
+    "open.bigmodel.cn": "zhipuai",
+    "openrouter.ai": "openrouter",
+    "router.huggingface.co": "huggingface",
+}
+"""Host -> provider, where nothing else is said. Other hosts are named in `OTEL_COST_ENDPOINTS`."""
+
+_REGIONAL: Final = tuple(
+    (re.compile(pattern), provider)
+    for pattern, provider in (
+        (r"bedrock(?:-[a-z-]+)?\.[^.]+\.(?:amazonaws\.com(?:\.cn)?|api\.aws)", "aws.bedrock"),
+        (r".+\.bedrock(?:-[a-z-]+)?\.[^.]+\.vpce\.amazonaws\.com(?:\.cn)?", "aws.bedrock"),
+        (r".+\.(?:openai|cognitiveservices)\.azure\.(?:com|us|cn)", "azure.ai.openai"),
+        (r".+\.(?:services\.ai|models\.ai|inference\.ml|inference\.ai)\.azure\.com", "azure.ai.inference"),
+        (r".+-aiplatform\.googleapis\.com", "gcp.vertex_ai"),
+        (r"aiplatform\.[^.]+\.rep\.googleapis\.com", "gcp.vertex_ai"),
+        (r"[^.]+\.api\.openai\.com", "openai"),
+        (r"[^.]+\.api\.x\.ai", "x_ai"),
+        (r"[^.]+\.api\.cohere\.(?:com|ai)", "cohere"),
+        (r".+\.ml\.cloud\.ibm\.com", "ibm.watsonx.ai"),
+        (r".+\.endpoints\.huggingface\.cloud", "huggingface"),
+        (r"(?:[^.]+\.)?inference\.heroku\.com", "heroku"),
+        (r".+\.(?:cloud|gcp)\.databricks\.com", "databricks"),
+        (r".+\.azuredatabricks\.net", "databricks"),
+        (r".+\.modal\.(?:run|direct)", "modal"),
+        (r"(?:stream|[^.]*api)\.(?:[^.]+\.)*replicate\.(?:com|net)", "replicate"),
+        (r"(?:[^.]+\.)?api\.deepgram\.com", "deepgram"),
+    )
+)
+
+_GATEWAYS: Final[Mapping[str, re.Pattern[str]]] = {
+    "gateway.ai.cloudflare.com": re.compile(r"/v1/[^/]+/[^/]+/([^/]+)/"),
+    "gateway.pydantic.dev": re.compile(r"/proxy/([^/]+)/"),
+    "gateway-us.pydantic.dev": re.compile(r"/proxy/([^/]+)/"),
+    "gateway-eu.pydantic.dev": re.compile(r"/proxy/([^/]+)/"),
+}
+"""Gateways that pass a request on to the provider that its path names, at that provider's prices."""
+_NAMED_BY_GATEWAYS: Final[Mapping[str, str]] = {
+    "anthropic": "anthropic",
+    "aws-bedrock": "aws.bedrock",
+    "azure-openai": "azure.ai.openai",
+    "bedrock": "aws.bedrock",
+    "cerebras-ai": "cerebras",
+    "cohere": "cohere",
+    "converse": "aws.bedrock",
+    "deepseek": "deepseek",
+    "gemini": "gcp.gemini",
+    "google-ai-studio": "gcp.gemini",
+    "google-vertex": "gcp.vertex_ai",
+    "google-vertex-ai": "gcp.vertex_ai",
+    "grok": "x_ai",
+    "groq": "groq",
+    "mistral": "mistral_ai",
+    "openai": "openai",
+    "openai-chat": "openai",
+    "openai-responses": "openai",
+    "openrouter": "openrouter",
+    "perplexity-ai": "perplexity",
+    "workers-ai": "cloudflare",
+}
+_BEHIND_HUGGINGFACE: Final = re.compile(r"/(?!v1/|hf-inference/|models/)([^/]+)/")
+_DIALECTS: Final[Mapping[tuple[str, str], str]] = {
+    ("gcp.gemini", "openai.chat"): "gemini.chat",
+    ("gcp.vertex_ai", "openai.chat"): "gemini.chat",
+    ("vercel", "openai.chat"): "vercel.chat",
+}
+"""Providers that speak a format in a way of their own."""
+
+TAKES_INCLUDE_USAGE: Final = frozenset(
+    {"openai", "azure.ai.openai", "azure.ai.inference", "deepseek", "huggingface", "ollama"}
+)
+"""Providers that take ``stream_options.include_usage`` in a request, and need it. Of the others some refuse it, and
+most state the usage of every stream anyway."""
+
+STATES_COST: Final = frozenset({"openrouter", "perplexity", "vercel", "x_ai"})
+"""Providers whose responses state what they charge, in US dollars."""
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """What is behind a path.
+
+    Attributes:
+        wire_format: the format spoken there.
+        model: the model that the path names.
+        stream: whether it is the path of answers that stream.
+        retrieves: the id of the response that is stated there again.
+    """
+
+    wire_format: WireFormat
+    model: str | None
+    stream: bool
+    retrieves: str | None
+
+
+@lru_cache(maxsize=1024)
+def provider_of(host: str) -> str | None:
+    """The provider at `host`; None where nobody knows it. What is behind a gateway its path tells."""
+    found = PROVIDERS.get(host) or next((name for pattern, name in _REGIONAL if pattern.fullmatch(host)), None)
+    return found or (_GATEWAY if host in _GATEWAYS else None)
+
+
+_GATEWAY: Final = "gateway"
+
+
+def provider_at(host: str, path: str) -> str | None:
+    """The provider at `path` of `host`."""
+    provider = provider_of(host)
+    if provider == _GATEWAY:
+        named = _GATEWAYS[host].match(path)
+        return _NAMED_BY_GATEWAYS.get(named[1]) if named else None
+    if host == "router.huggingface.co" and (behind := _BEHIND_HUGGINGFACE.match(path)):
+        return f"huggingface_{behind[1]}"
+    if provider == "azure.ai.inference" and path.lstrip("/").startswith("openai/"):
+        return "azure.ai.openai"
+    return provider
+
+
+def _patterns(lines: Mapping[WireFormat, tuple[str, ...]]) -> tuple[tuple[WireFormat, re.Pattern[str]], ...]:
+    return tuple((wire_format, re.compile(f"{line}/?$")) for wire_format, found in lines.items() for line in found)
+
+
+_CALLS: Final = _patterns({wire_format: wire_format.paths for wire_format in FORMATS.values()})
+_RETRIEVALS: Final = _patterns({wire_format: wire_format.retrievals for wire_format in FORMATS.values()})
+_MAY_BE_ANY: Final = re.compile(
+    "|".join(re.sub(r"\(\?P<\w+>", "(?:", pattern.pattern) for _, pattern in (*_CALLS, *_RETRIEVALS))
+)
+"""One look at a path that tells most others from those of models."""
+
+
+def endpoint_at(method: str, path: str, provider: str | None) -> Endpoint | None:
+    """What is behind ``method path`` of a provider; None where that is no endpoint of a model."""
+    line = f"{method} {path}"
+    return _endpoint_at(line, provider) if _MAY_BE_ANY.search(line) else None
+
+
+@lru_cache(maxsize=1024)
+def _endpoint_at(line: str, provider: str | None) -> Endpoint | None:
+    for wire_format, pattern in (*_RETRIEVALS, *(_CALLS if line.startswith("POST ") else ())):
+        if found := pattern.search(line):
+            names = found.groupdict()
+            spoken = _DIALECTS.get((provider or "", wire_format.name), wire_format.name)
+            model, stream = _model(names.get("model")), bool(names.get("stream"))
+            return Endpoint(FORMATS[spoken], model, stream, names.get("id"))
+    return None
+
+
+def _model(named: str | None) -> str | None:
+    """The model that a path names, as the provider does elsewhere; of an ARN the resource."""
+    if named is None:
+        return None
+    name = unquote(named)
+    return name.rpartition("/")[2] if name.startswith("arn:") and "application-" not in name else name

@@ -1,0 +1,131 @@
+"""Google's formats: the Gemini API and Vertex AI."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from otel_cost.usage.formats import rules
+from otel_cost.usage.formats.wire_format import WireFormat, words
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_METERS: Final = {
+    "input_tokens": "promptTokenCount + toolUsePromptTokenCount",
+    "output_tokens": "candidatesTokenCount | responseTokenCount + thoughtsTokenCount",
+    "cache_read_tokens": "cachedContentTokenCount",
+    "reasoning_tokens": "thoughtsTokenCount",
+    "input_audio_tokens": "promptTokensDetails[AUDIO].tokenCount | promptTokenDetails[AUDIO].tokenCount"
+    " + toolUsePromptTokensDetails[AUDIO].tokenCount",
+    "cache_read_audio_tokens": "cacheTokensDetails[AUDIO].tokenCount",
+    "output_audio_tokens": "candidatesTokensDetails[AUDIO].tokenCount | responseTokensDetails[AUDIO].tokenCount",
+    "input_image_tokens": "promptTokensDetails[IMAGE].tokenCount | promptTokenDetails[IMAGE].tokenCount"
+    " + toolUsePromptTokensDetails[IMAGE].tokenCount",
+    "cache_read_image_tokens": "cacheTokensDetails[IMAGE].tokenCount",
+    "output_image_tokens": "candidatesTokensDetails[IMAGE].tokenCount | responseTokensDetails[IMAGE].tokenCount",
+    "input_video_tokens": "promptTokensDetails[VIDEO].tokenCount | promptTokenDetails[VIDEO].tokenCount"
+    " + toolUsePromptTokensDetails[VIDEO].tokenCount",
+    "web_searches": "tool_calls.web_search",
+}
+_HARMLESS: Final = frozenset(
+    f"{details}[{modality}].tokenCount"
+    for details in words(
+        "promptTokensDetails promptTokenDetails toolUsePromptTokensDetails cacheTokensDetails candidatesTokensDetails"
+    )
+    for modality in ("TEXT", "DOCUMENT", "VIDEO", "MODALITY_UNSPECIFIED", "1")
+) | words("serviceTier trafficType")
+_PER_PROMPT: Final = ("gemini-1", "gemini-2")
+
+
+def _grounding(response: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Searches of the web: Gemini 1 and 2 charge a prompt once however often they search, later ones each search."""
+    candidates = response.get("candidates")
+    found: set[str] = set()
+    for candidate in candidates if isinstance(candidates, list) else ():
+        metadata = candidate.get("groundingMetadata") if isinstance(candidate, dict) else None
+        queries = metadata.get("webSearchQueries") if isinstance(metadata, dict) else None
+        found.update(query for query in queries or () if isinstance(query, str) and query)
+    if not found:
+        return {}
+    model = response.get("modelVersion")
+    once = isinstance(model, str) and model.startswith(_PER_PROMPT)
+    return {"web_search": 1 if once else len(found)}
+
+
+_PUBLISHED: Final = r"/models/(?P<model>[^/:]+)"
+
+GENERATE: Final = WireFormat(
+    name="gemini.generate",
+    operation="generate_content",
+    paths=(
+        rf"{_PUBLISHED}:(?:generateContent|(?P<stream>streamGenerateContent))",
+        r"/endpoints/(?P<model>[^/:]+):(?:generateContent|(?P<stream>streamGenerateContent))",
+    ),
+    asks=("contents",),
+    meters=_METERS,
+    usage_at=("usageMetadata",),
+    harmless=_HARMLESS,
+    model_at=("modelVersion",),
+    id_at=("responseId",),
+    tier_at=("usageMetadata.serviceTier", "usageMetadata.trafficType"),
+    max_tokens=("generationConfig.maxOutputTokens", "generation_config.max_output_tokens"),
+    choices=("generationConfig.candidateCount",),
+    pieces=("candidates",),
+    rules=(rules.nothing_used,),
+    tools=_grounding,
+)
+EMBED: Final = WireFormat(
+    name="gemini.embed",
+    operation="embeddings",
+    paths=(rf"{_PUBLISHED}:(?:embedContent|batchEmbedContents|asyncBatchEmbedContent)",),
+    asks=("content", "requests"),
+    meters=_METERS,
+    usage_at=("usageMetadata",),
+    harmless=_HARMLESS,
+    model_at=("modelVersion",),
+    id_at=("responseId",),
+    tier_at=("usageMetadata.serviceTier", "usageMetadata.trafficType"),
+    rules=(rules.nothing_used,),
+)
+PREDICT: Final = WireFormat(
+    name="vertex.predict",
+    operation="embeddings",
+    paths=(rf"/publishers/google{_PUBLISHED}:predict",),
+    asks=("instances",),
+    meters={"input_tokens": "token_count"},
+    usage_at=("predictions[].embeddings.statistics",),
+    harmless=words("truncated"),
+)
+INTERACTIONS: Final = WireFormat(
+    name="gemini.interactions",
+    operation="generate_content",
+    paths=(r"/interactions",),
+    retrievals=(r"^GET .*/interactions/(?P<id>[^/:]+)", r"^POST .*/interactions/(?P<id>[^/:]+)(?::|/)cancel"),
+    asks=("input",),
+    meters={
+        "input_tokens": "total_input_tokens + total_tool_use_tokens",
+        "output_tokens": "total_output_tokens + total_thought_tokens",
+        "cache_read_tokens": "total_cached_tokens",
+        "reasoning_tokens": "total_thought_tokens | total_reasoning_tokens",
+        "input_audio_tokens": "input_tokens_by_modality[audio].tokens + tool_use_tokens_by_modality[audio].tokens",
+        "cache_read_audio_tokens": "cached_tokens_by_modality[audio].tokens",
+        "output_audio_tokens": "output_tokens_by_modality[audio].tokens",
+        "input_image_tokens": "input_tokens_by_modality[image].tokens + tool_use_tokens_by_modality[image].tokens",
+        "cache_read_image_tokens": "cached_tokens_by_modality[image].tokens",
+        "output_image_tokens": "output_tokens_by_modality[image].tokens",
+        "input_video_tokens": "input_tokens_by_modality[video].tokens + tool_use_tokens_by_modality[video].tokens",
+        "web_searches": "grounding_tool_count[google_search].count",
+    },
+    harmless=frozenset(
+        f"{kind}_tokens_by_modality[{modality}].tokens"
+        for kind in ("input", "output", "cached", "tool_use")
+        for modality in ("text", "document", "video")
+    )
+    | words("initial_input_tokens"),
+    max_tokens=("generation_config.max_output_tokens",),
+    stream_roots=(("interaction",),),
+    stream_ends=frozenset({"interaction.completed", "interaction.complete", "interaction.failed"}),
+    pieces=("delta",),
+    rules=(rules.nothing_used,),
+)
+FORMATS: Final = (GENERATE, EMBED, PREDICT, INTERACTIONS)

@@ -1,0 +1,92 @@
+"""Rules that mend what providers count in a way of their own, each for a whole family.
+
+Most follow from conservation: where a response states a total, its parts must make it up.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from otel_cost.usage.formats.wire_format import Counts, Stated
+
+
+def _total(stated: Stated) -> int | None:
+    total = stated.get("total_tokens")
+    return total if isinstance(total, int) and total > 0 else None
+
+
+def audio_beside_input(counts: Counts, stated: Stated) -> str | None:
+    """Input tokens that are sound lie outside the prompt where only so the total is made up."""
+    audio, total = counts.get("input_audio_tokens", 0), _total(stated)
+    if audio and total == counts.get("input_tokens", 0) + counts.get("output_tokens", 0) + audio:
+        counts["input_tokens"] += audio
+    return None
+
+
+def reasoning_beside_output(counts: Counts, stated: Stated) -> str | None:
+    """Reasoning lies outside the output where only so the total is made up, or where the output is too small for it."""
+    reasoning, total = counts.get("reasoning_tokens", 0), _total(stated)
+    output = counts.get("output_tokens", 0)
+    if reasoning and (reasoning > output or total == counts.get("input_tokens", 0) + output + reasoning):
+        counts["output_tokens"] = output + reasoning
+    return None
+
+
+def reasoning_always_beside_output(counts: Counts, stated: Stated) -> str | None:  # noqa: ARG001 - a rule takes both
+    """Reasoning lies outside the output, and outside the total too, and is charged."""
+    if "output_tokens" in counts:
+        counts["output_tokens"] += counts.get("reasoning_tokens", 0)
+    return None
+
+
+def cached_beside_input(counts: Counts, stated: Stated) -> str | None:
+    """Cached tokens lie outside the input where only so the total is made up, or where the input is too small for them.
+
+    What is read and written at once may together exceed the input; each of them alone may not.
+    """
+    if "input_tokens" not in counts:
+        return None
+    read, written = counts.get("cache_read_tokens", 0), counts.get("cache_write_tokens", 0)
+    given, total = counts["input_tokens"], _total(stated)
+    beside = total == given + counts.get("output_tokens", 0) + read + written
+    if read > given or (read + written and beside):
+        counts["input_tokens"] += read + written
+        return None if beside else "input tokens, of which more were read from the cache than there are"
+    return None
+
+
+def hidden_is_output(counts: Counts, stated: Stated) -> str | None:
+    """What the total has beyond input and output are thoughts, which are charged as output."""
+    hidden = _hidden(counts, stated)
+    if hidden > 0:
+        counts["output_tokens"] = counts.get("output_tokens", 0) + hidden
+    return None
+
+
+def hidden_may_be_output(counts: Counts, stated: Stated) -> str | None:
+    """What the total has beyond input and output is most likely output; nobody says so."""
+    hidden = _hidden(counts, stated)
+    if hidden <= 0:
+        return None
+    counts["output_tokens"] = counts.get("output_tokens", 0) + hidden
+    return f"{hidden} tokens that only the total has"
+
+
+def _hidden(counts: Counts, stated: Stated) -> int:
+    total = _total(stated)
+    if total is None or "input_tokens" not in counts or "output_tokens" not in counts:
+        return 0
+    return int(total - counts["input_tokens"] - counts["output_tokens"])
+
+
+def nothing_used(counts: Counts, stated: Stated) -> str | None:  # noqa: ARG001 - a rule takes both
+    """A response that states zeros only has most likely not been counted."""
+    return None if any(counts.values()) else "the response states that it used nothing"
+
+
+def images_are_output(counts: Counts, stated: Stated) -> str | None:  # noqa: ARG001 - a rule takes both
+    """Where the output of an endpoint for images is not told apart, all of it is pictures."""
+    if "output_tokens" in counts and "output_image_tokens" not in counts:
+        counts["output_image_tokens"] = counts["output_tokens"]
+    return None
