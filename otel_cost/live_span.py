@@ -6,19 +6,16 @@ instance, when it starts. That works whatever the order of the processors, with 
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from contextlib import suppress
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Protocol
 from weakref import WeakValueDictionary
 
 from opentelemetry import trace
 
-from otel_cost import attribution, money, pricing, semconv
+from otel_cost import attribution, counted, dialects, money, pricing, semconv
 from otel_cost.budgets import STORE, Spend, budgets_in
 from otel_cost.errors import BudgetExceededError
 from otel_cost.safety import guard
-from otel_cost.usage import Usage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,17 +24,20 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace import Span
 
     from otel_cost.budgets import Budget
+    from otel_cost.dialects import Stated
     from otel_cost.pricing import Cost
+    from otel_cost.usage import Usage
 
 OWN_SCOPE = "otel_cost"
 """Instrumentation scope of the spans that otel-cost starts itself. They carry their cost by themselves."""
 
 _USAGE_ATTRIBUTES = {
-    "input_tokens": semconv.GEN_AI_USAGE_INPUT_TOKENS,
-    "output_tokens": semconv.GEN_AI_USAGE_OUTPUT_TOKENS,
-    "cache_read_tokens": semconv.GEN_AI_USAGE_CACHE_READ_TOKENS,
-    "cache_write_tokens": semconv.GEN_AI_USAGE_CACHE_WRITE_TOKENS,
-    "reasoning_tokens": semconv.GEN_AI_USAGE_REASONING_TOKENS,
+    semconv.GEN_AI_USAGE_INPUT_TOKENS: "input_tokens",
+    semconv.GEN_AI_USAGE_OUTPUT_TOKENS: "output_tokens",
+    semconv.GEN_AI_USAGE_CACHE_READ_TOKENS: "cache_read_tokens",
+    semconv.GEN_AI_USAGE_CACHE_WRITE_TOKENS: "cache_write_tokens",
+    semconv.GEN_AI_USAGE_CACHE_CREATION_TOKENS: "cache_write_tokens",
+    semconv.GEN_AI_USAGE_REASONING_TOKENS: "reasoning_tokens",
 }
 
 sdk_call: ContextVar[Any] = ContextVar("otel_cost.sdk-call", default=None)
@@ -53,8 +53,8 @@ def in_sdk_call() -> bool:
 class Metered(Protocol):
     """A call seen on the wire, whose figures go onto a span of somebody else."""
 
-    def span_ends(self) -> None:
-        """Put what is known onto the span now: it takes nothing later."""
+    def span_ends(self, ending: LiveSpan) -> None:
+        """One of the spans that stand for the call ends: if the figures go onto it, now is the time."""
 
 
 class LiveSpan:
@@ -85,35 +85,52 @@ class LiveSpan:
             self._settle()
         self._end(end_time)
 
+    @property
+    def scope(self) -> str:
+        """The name of the instrumentation scope that made the span."""
+        found = self.span.instrumentation_scope
+        return found.name if found is not None else ""
+
+    def is_call(self) -> bool | None:
+        """Whether the span says that it is one call to a model; None where it says nothing of that."""
+        attributes = self.span.attributes if self.span.is_recording() else None
+        return dialects.is_call(attributes, self.scope) if attributes else None
+
+    def ends_with_its_stream(self) -> bool:
+        """Whether who made the span keeps it open until the application has read, closed or dropped a stream."""
+        return dialects.dialect_of(self.span.attributes or {}, self.scope).spans_streams
+
     def _settle(self) -> None:
         attributes = self.span.attributes or {}
         if self.call is not None:
-            self.call.span_ends()
-        elif not self.covered and semconv.COST_STATUS not in attributes and _is_uncounted(attributes):
-            self._cost_from_attributes(attributes)
+            self.call.span_ends(self)
+        elif not self.covered and semconv.COST_STATUS not in attributes and dialects.is_call(attributes, self.scope):
+            self._cost_from_attributes(dict(attributes))
         if semconv.COST_STATUS in (self.span.attributes or {}):
             cover(self.parent)
 
     def _cost_from_attributes(self, attributes: Mapping[str, Any]) -> None:
         """For a client that is not wrapped: what its instrumentation says was used."""
-        usage = _usage_of(attributes)
-        if usage is None:
+        stated = dialects.read(attributes, self.scope)
+        if stated.usage is None:
             return
-        cost = _cost_of(attributes, usage)
+        models = frozenset({stated.response_model, stated.request_model} - {None})
+        started = self.span.start_time or 0
+        if counted.is_counted(stated.response_id, models, stated.usage, teller=self.scope, started_ns=started):
+            return
+        counted.add(stated.response_id, models, stated.usage, teller=self.scope)
+        cost = _cost_of(stated)
         members = attribution.members(self._context)
         budgets = budgets_in(members, self._context)
-        STORE.charge(budgets, Spend(cost.amount, usage.total_tokens))
-        limits = budget_attributes(budgets, attribution.dimensions(members))
-        self.span.set_attributes({**cost_attributes(cost), **limits, semconv.CALL_OUTCOME: "ok"})
-
-
-def _is_uncounted(attributes: Mapping[str, Any]) -> bool:
-    return is_inference(attributes) and attributes.get(semconv.GEN_AI_RESPONSE_ID) not in _settled
-
-
-def is_inference(attributes: Mapping[str, Any]) -> bool:
-    """Whether a span's attributes say that it is one call to a model."""
-    return attributes.get(semconv.GEN_AI_OPERATION_NAME) in semconv.INFERENCE_OPERATIONS
+        STORE.charge(budgets, Spend(cost.amount, stated.usage.total_tokens))
+        self.span.set_attributes(
+            {
+                **_stated_attributes(stated, attributes),
+                **cost_attributes(cost),
+                **budget_attributes(budgets, attribution.dimensions(members)),
+                semconv.CALL_OUTCOME: "ok",
+            }
+        )
 
 
 def live(span: trace.Span) -> LiveSpan | None:
@@ -130,31 +147,22 @@ def _key(span: trace.Span) -> tuple[int, int]:
     return found.trace_id, found.span_id
 
 
-_MOST_SETTLED = 10_000
-_settled: OrderedDict[str, None] = OrderedDict()
+def adopt(above: LiveSpan | None, call: Metered) -> list[LiveSpan]:
+    """The open spans, `above` or over it, that stand for `call`, which is about to leave; the topmost first.
 
-
-def settled(response_id: str) -> None:
-    """Remember that the response was seen on the wire, so that a span that repeats its figures adds nothing."""
-    _settled[response_id] = None
-    while len(_settled) > _MOST_SETTLED:
-        with suppress(KeyError):  # another thread was faster
-            _settled.popitem(last=False)
-
-
-def adopt(above: LiveSpan | None) -> LiveSpan | None:
-    """The open span, `above` or the nearest over it, that stands for the call about to leave; None where none does.
-
-    One that stands for another call already, or for more than one call (an agent's), does not.
+    Several instrumentations may each have put one over the same call. One that stands for another call already, or
+    for more than one call (an agent's), ends the search, for what is over it stands for more.
     """
+    standing: list[LiveSpan] = []
     while above is not None:
-        attributes = above.span.attributes if above.span.is_recording() else None
-        if attributes and is_inference(attributes):
-            return above if above.call is None and not above.covered else None
-        if attributes and semconv.GEN_AI_OPERATION_NAME in attributes:
-            return None
+        says = above.is_call()
+        if says is False or (says and (above.call is not None or above.covered)):
+            break
+        if says:
+            above.call = call
+            standing.insert(0, above)
         above = above.parent
-    return None
+    return standing
 
 
 def cover(above: LiveSpan | None) -> None:
@@ -166,27 +174,35 @@ def cover(above: LiveSpan | None) -> None:
 
 def usage_attributes(usage: Usage) -> dict[str, int]:
     """`usage` as span attributes: input and output always, the others where there are any."""
-    figures = {name: getattr(usage, field) for field, name in _USAGE_ATTRIBUTES.items()}
+    figures = {name: getattr(usage, field) for name, field in _USAGE_ATTRIBUTES.items()}
     always = {semconv.GEN_AI_USAGE_INPUT_TOKENS, semconv.GEN_AI_USAGE_OUTPUT_TOKENS}
     return {name: count for name, count in figures.items() if count or name in always}
 
 
-def _usage_of(attributes: Mapping[str, Any]) -> Usage | None:
-    figures = {field: attributes.get(name) for field, name in _USAGE_ATTRIBUTES.items()}
-    stated = {field: count for field, count in figures.items() if isinstance(count, int) and count >= 0}
-    return Usage(**stated) if "input_tokens" in stated or "output_tokens" in stated else None
+def _stated_attributes(stated: Stated, attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """What a span says in its own dialect, in the conventions' names: the ledger reads those."""
+    found = {
+        semconv.GEN_AI_OPERATION_NAME: attributes.get(semconv.GEN_AI_OPERATION_NAME, "chat"),
+        semconv.GEN_AI_PROVIDER_NAME: stated.provider,
+        semconv.GEN_AI_REQUEST_MODEL: stated.request_model,
+        semconv.GEN_AI_RESPONSE_MODEL: stated.response_model,
+        semconv.GEN_AI_RESPONSE_ID: stated.response_id,
+        **(usage_attributes(stated.usage) if stated.usage is not None else {}),
+    }
+    return {name: value for name, value in found.items() if value is not None}
 
 
-def _cost_of(attributes: Mapping[str, Any], usage: Usage) -> Cost:
-    provider = attributes.get(semconv.GEN_AI_PROVIDER_NAME)
-    model = attributes.get(semconv.GEN_AI_RESPONSE_MODEL) or attributes.get(semconv.GEN_AI_REQUEST_MODEL)
-    if not isinstance(provider, str) or not isinstance(model, str):
+def _cost_of(stated: Stated) -> Cost:
+    if stated.usage is None or stated.provider is None or not (stated.response_model or stated.request_model):
         return pricing.Cost.unknown("the span names no provider and model")
-    return pricing.price(provider=provider, model=model, usage=usage)
+    models = [model for model in (stated.response_model, stated.request_model) if model is not None]
+    costs = [pricing.price(provider=stated.provider, model=model, usage=stated.usage) for model in models]
+    cost = next((cost for cost in costs if cost.amount is not None), costs[0])
+    return cost.estimated(stated.doubt) if stated.doubt else cost
 
 
 def cost_attributes(cost: Cost) -> dict[str, str | float]:
-    """`cost` as span attributes; the exact figure as text, and the proposed conventions' one beside it."""
+    """`cost` as span attributes: the exact figure as text; beside it, as doubles, where others look for it."""
     found: dict[str, str | float | None] = {
         semconv.COST_STATUS: cost.status,
         semconv.COST_SOURCE: cost.source,
@@ -196,7 +212,7 @@ def cost_attributes(cost: Cost) -> dict[str, str | float]:
     if cost.amount is not None:
         found[semconv.COST_AMOUNT] = money.text(cost.amount)
         found[semconv.COST_CURRENCY] = money.CURRENCY
-        found[semconv.GEN_AI_USAGE_COST_AMOUNT] = float(cost.amount)  # the proposal asks for a double
+        found |= dict.fromkeys((semconv.GEN_AI_USAGE_COST_AMOUNT, *semconv.BACKENDS_COST), float(cost.amount))
         found[semconv.GEN_AI_USAGE_COST_CURRENCY] = money.CURRENCY
         found[semconv.GEN_AI_USAGE_COST_SOURCE] = cost.source
     return {name: value for name, value in found.items() if value is not None}

@@ -12,7 +12,7 @@ import wrapt
 from opentelemetry import trace
 from opentelemetry.sdk.trace.sampling import Decision, SamplingResult
 
-from otel_cost.live_span import is_inference
+from otel_cost.dialects import is_call
 from otel_cost.safety import guard
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class _MoneyKept(wrapt.ObjectProxy[Any]):
         )
         if result.decision is Decision.DROP:
             with guard("keeping a call that the sampler drops"):
-                if is_inference(attributes or {}) or _is_below_what_is_kept(parent_context):
+                if is_call(attributes or {}) or _is_below_what_is_kept(parent_context):
                     kept = {**(attributes or {}), **result.attributes}
                     return SamplingResult(Decision.RECORD_ONLY, kept, result.trace_state)
         return result

@@ -25,6 +25,8 @@ GEN_AI_USAGE_INPUT_TOKENS: Final = "gen_ai.usage.input_tokens"
 GEN_AI_USAGE_OUTPUT_TOKENS: Final = "gen_ai.usage.output_tokens"
 GEN_AI_USAGE_CACHE_READ_TOKENS: Final = "gen_ai.usage.cache_read.input_tokens"
 GEN_AI_USAGE_CACHE_WRITE_TOKENS: Final = "gen_ai.usage.cache_write.input_tokens"
+GEN_AI_USAGE_CACHE_CREATION_TOKENS: Final = "gen_ai.usage.cache_creation.input_tokens"
+"""The earlier name of the one above, which most backends still look for."""
 GEN_AI_USAGE_REASONING_TOKENS: Final = "gen_ai.usage.reasoning.output_tokens"
 
 INFERENCE_OPERATIONS: Final = frozenset({"chat", "text_completion", "generate_content", "embeddings"})
@@ -35,6 +37,10 @@ their children, so they never carry cost."""
 GEN_AI_USAGE_COST_AMOUNT: Final = "gen_ai.usage.cost.amount"
 GEN_AI_USAGE_COST_CURRENCY: Final = "gen_ai.usage.cost.currency"
 GEN_AI_USAGE_COST_SOURCE: Final = "gen_ai.usage.cost.source"
+
+BACKENDS_COST: Final = ("gen_ai.usage.cost", "llm.cost.total", "operation.cost")
+"""Where tracing backends look for the cost of a call, US dollars as a double: Langfuse and OpenLIT, OpenInference's
+and Langfuse again, Logfire. An instrumentation may have written its own figure there; ours stands in its place."""
 
 # --- OpenTelemetry general conventions -----------------------------------------------------------------------------
 ERROR_TYPE: Final = "error.type"

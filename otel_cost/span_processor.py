@@ -10,7 +10,7 @@ from opentelemetry.trace import StatusCode
 from otel_cost import attribution, books, semconv
 from otel_cost.budgets import STORE, budgets_in
 from otel_cost.errors import BudgetExceededError
-from otel_cost.live_span import OWN_SCOPE, LiveSpan, budget_attributes, in_sdk_call, is_inference, refused_attributes
+from otel_cost.live_span import OWN_SCOPE, LiveSpan, budget_attributes, in_sdk_call, refused_attributes
 from otel_cost.safety import guard
 
 if TYPE_CHECKING:
@@ -35,8 +35,8 @@ class CostSpanProcessor(SpanProcessor):
             members = attribution.members(parent_context)
             for dimension, id_ in attribution.dimensions(members).items():
                 span.set_attribute(semconv.dimension_key(dimension), id_)
-            LiveSpan(span, parent_context)
-            if members and not in_sdk_call() and is_inference(span.attributes or {}):
+            begun = LiveSpan(span, parent_context)
+            if members and not in_sdk_call() and begun.is_call():
                 _check(span, members, parent_context)
 
     def on_end(self, span: ReadableSpan) -> None:

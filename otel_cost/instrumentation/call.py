@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from opentelemetry import context, trace
 from opentelemetry.trace import SpanKind, StatusCode
 
-from otel_cost import attribution, live_span, money, pricing, semconv
+from otel_cost import attribution, counted, live_span, money, pricing, semconv
 from otel_cost.budgets import STORE, Spend, budgets_in, input_tokens, learn, likely, likely_cost
 from otel_cost.errors import BudgetExceededError
 from otel_cost.instrumentation import open_calls
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from opentelemetry.context import Context
 
     from otel_cost.budgets import Hold
+    from otel_cost.live_span import LiveSpan
     from otel_cost.usage import Request
 
 _logger = logging.getLogger(__name__)
@@ -50,12 +51,9 @@ class Call:
         self._dimensions = attribution.dimensions(members)
         self._budgets = budgets_in(members, current)
         self._above = live_span.live(trace.get_current_span(current))
-        adopted = live_span.adopt(self._above)
-        self._owns_span = adopted is None
-        if adopted is None:
-            self._span = _start_span(request, self._dimensions)
-        else:
-            self._span, adopted.call = adopted.span, self
+        self._standing = live_span.adopt(self._above, self)  # spans of other instrumentations, the topmost first
+        self._owns_span = not self._standing
+        self._span = self._standing[0].span if self._standing else _start_span(request, self._dimensions)
         self._hold: Hold | None = None
         self._reader: Any = None
         self._attempts = 0
@@ -117,7 +115,7 @@ class Call:
         """A request leaves: in `current`, below the call's span."""
         self._attempts += 1
         self.in_flight, self._failure = True, None
-        return trace.set_span_in_context(self._span, current)
+        return trace.set_span_in_context(self._span, current) if self._owns_span else current
 
     def sends_again(self) -> None:
         """The request leaves once more: the provider refused what we had added to it."""
@@ -151,22 +149,36 @@ class Call:
         self.streaming = False
         self._end("ok", None, Cost.unknown("the response could not be read"))
 
-    def span_ends(self) -> None:
-        """The span of another instrumentation that stands for this call ends now, and takes nothing later.
+    def span_ends(self, ending: LiveSpan) -> None:
+        """A span of another instrumentation that stands for this call ends now, and takes nothing later.
 
         Its own figures may follow another convention than ours, so ours are put on it last. Where the response is
-        still passing by, the call goes on with a span of its own: what it costs is not known yet.
+        still passing by, what it costs is not known yet: the call goes on with the next span that stands for it, else
+        with one of its own.
         """
+        carries = self._standing[:1] == [ending]
+        if ending in self._standing:
+            self._standing.remove(ending)
+        if not carries:
+            return
         if self._failure is not None:  # the SDK that made the span has given up
             self.fails()
         if not self.ended and (self._reader is None or not self._reader.is_complete()):
-            parent = trace.set_span_in_context(self._span, context.Context())
-            self._span, self._owns_span = _start_span(self._request, self._dimensions, parent, self._started), True
-            live_span.cover(self._above)
-            return
+            if self._standing or not (ending.ends_with_its_stream() and open_calls.may_end_here()):
+                self._goes_on_without(ending)
+                return
+            self.stream_ends()  # whoever made the span has seen that the application is done with the stream
         if not self.ended:
             self._end_with(self._reading())
-        self._span.set_attributes(self._attributes)
+        ending.span.set_attributes(self._attributes)
+
+    def _goes_on_without(self, ended: LiveSpan) -> None:
+        if self._standing:
+            self._span = self._standing[0].span
+            return
+        parent = trace.set_span_in_context(ended.span, context.Context())
+        self._span, self._owns_span = _start_span(self._request, self._dimensions, parent, self._started), True
+        live_span.cover(self._above)
 
     def attempt_failed(self, failure: Failure) -> None:
         """A request broke off, or was answered with an error; the SDK may try again."""
@@ -227,8 +239,9 @@ class Call:
         usage = reading.usage if reading is not None else None
         if self._hold is not None:
             STORE.settle(self._hold, _spend(self._hold, cost, usage))
-        if reading is not None and reading.response_id is not None:
-            live_span.settled(reading.response_id)
+        if reading is not None:
+            models = frozenset({self._request.model, reading.model} - {None})
+            counted.add(reading.response_id, models, usage)
         if usage is not None:
             learn(self._request.model, usage.output_tokens)
         if cost.status == "unknown" and outcome == "ok":
@@ -252,6 +265,18 @@ class Call:
             self._span.set_attributes(self._attributes)
             self._span.end()
             live_span.cover(self._above)
+        else:
+            self._attributes = {**self._asked(), **self._attributes}
+
+    def _asked(self) -> dict[str, Any]:
+        """What was asked, for a span that says it in another way or not at all; which operation, it may know better."""
+        asked = _request_attributes(self._request, self._dimensions)
+        stated = getattr(self._span, "attributes", None) or {}
+        if semconv.GEN_AI_OPERATION_NAME in stated:
+            del asked[semconv.GEN_AI_OPERATION_NAME]
+        if semconv.GEN_AI_PROVIDER_NAME in stated and not self._request.known_provider:
+            del asked[semconv.GEN_AI_PROVIDER_NAME]
+        return asked
 
 
 def _spend(hold: Hold, cost: Cost, usage: Usage | None) -> Spend:
@@ -269,6 +294,12 @@ def _tracer() -> trace.Tracer:
 def _start_span(
     request: Request, dimensions: Mapping[str, str], parent: Context | None = None, start_time: int | None = None
 ) -> trace.Span:
+    name = f"{request.wire_format.operation} {request.model or ''}".strip()
+    attributes = _request_attributes(request, dimensions)
+    return _tracer().start_span(name, parent, SpanKind.CLIENT, attributes, start_time=start_time)
+
+
+def _request_attributes(request: Request, dimensions: Mapping[str, str]) -> dict[str, Any]:
     attributes: dict[str, Any] = {
         **{semconv.dimension_key(dimension): id_ for dimension, id_ in dimensions.items()},
         semconv.GEN_AI_OPERATION_NAME: request.wire_format.operation,
@@ -279,9 +310,7 @@ def _start_span(
         semconv.SERVER_ADDRESS: request.host,
         semconv.SERVER_PORT: request.port,
     }
-    name = f"{request.wire_format.operation} {request.model or ''}".strip()
-    present = {key: value for key, value in attributes.items() if value is not None}
-    return _tracer().start_span(name, parent, SpanKind.CLIENT, present, start_time=start_time)
+    return {key: value for key, value in attributes.items() if value is not None}
 
 
 def _reading_attributes(reading: Reading | None) -> Mapping[str, Any]:

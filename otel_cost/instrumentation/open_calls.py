@@ -44,10 +44,15 @@ def close(passing: Passing) -> None:
     """
     if passing.ended:
         return
-    if _collecting == threading.get_ident():
-        _abandoned.put(passing)
-    else:
+    if may_end_here():
         passing.stream_ends()
+    else:
+        _abandoned.put(passing)
+
+
+def may_end_here() -> bool:
+    """Whether this thread can end a call now: not while it collects garbage, see `close`."""
+    return _collecting != threading.get_ident()
 
 
 def end_abandoned() -> None:

@@ -1,0 +1,75 @@
+"""The calls that were counted lately, so that a span that tells of one of them again adds nothing.
+
+Most spans name the response, or stand over the call. Some do neither: they are started beside it, or written when it
+is over. Those are known by their figures: the same model and the same tokens, at the same time.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict, deque
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from otel_cost.usage import Usage
+
+_MOST_IDS = 10_000
+_MOST_RECENT = 1_000
+_AFTERWARDS_NS = 5_000_000_000
+"""How long after a call has ended a span may begin that tells of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Counted:
+    """A call that was counted.
+
+    Attributes:
+        models: what it may be called, asked for and answering.
+        usage: what it used.
+        ended_ns: when it ended.
+        tellers: the instrumentation scopes that told of it. Each does so once, so the next like it is another call.
+    """
+
+    models: frozenset[str | None]
+    usage: Usage
+    ended_ns: int
+    tellers: set[str] = field(default_factory=set)
+
+
+_ids: OrderedDict[str, None] = OrderedDict()
+_recent: deque[_Counted] = deque(maxlen=_MOST_RECENT)
+
+
+def add(response_id: str | None, models: frozenset[str | None], usage: Usage | None, teller: str | None = None) -> None:
+    """Remember a call that was counted: seen on the wire, or told of by the scope `teller`."""
+    if usage is not None:
+        _recent.append(_Counted(models, usage, time.time_ns(), set() if teller is None else {teller}))
+    if response_id is not None:
+        _ids[response_id] = None
+        while len(_ids) > _MOST_IDS:
+            with suppress(KeyError):  # another thread was faster
+                _ids.popitem(last=False)
+
+
+def is_counted(
+    response_id: str | None, models: frozenset[str | None], usage: Usage, *, teller: str, started_ns: int
+) -> bool:
+    """Whether a call that the scope `teller` tells of, in a span started at `started_ns`, is counted already."""
+    if response_id in _ids:
+        return True
+    for call in reversed(tuple(_recent)):
+        if call.ended_ns + _AFTERWARDS_NS < started_ns:
+            break
+        if teller not in call.tellers and not models.isdisjoint(call.models) and _same(usage, call.usage):
+            call.tellers.add(teller)
+            return True
+    return False
+
+
+def _same(told: Usage, counted: Usage) -> bool:
+    """Whether the totals agree, be it that what is `told` leaves out what was cached."""
+    cached = counted.cache_read_tokens + counted.cache_write_tokens
+    inputs = {counted.input_tokens, counted.input_tokens - cached, counted.input_tokens - counted.cache_read_tokens}
+    return told.output_tokens == counted.output_tokens and told.input_tokens in inputs
