@@ -81,17 +81,17 @@ def begin(outgoing: Outgoing) -> Exchange | Aside | None:
             return None
         asked = recognise(outgoing.method, outgoing.url, body) if outgoing.method == "POST" else None
         if asked is None:
-            return Aside(outgoing) if _is_kept_from(outgoing.url) else None
+            return Aside(outgoing.url, outgoing.headers) if _is_kept_from(outgoing.url) else None
         call, around = attempts.begin(asked)
         return Exchange(outgoing, asked, call, around).asks_for_usage(body)
     return None
 
 
-def hop(outgoing: Outgoing) -> AbstractContextManager[None]:
+def hop(url: str, headers: MutableMapping[str, str]) -> AbstractContextManager[None]:
     """Around a request to one host, where a client follows redirects: the next host may be a stranger's."""
     with guard("looking at where a request goes"):
-        if not own_hosts.is_own(outgoing.url):
-            return Aside(outgoing)
+        if not own_hosts.is_own(url):
+            return Aside(url, headers)
     return nullcontext()
 
 
@@ -105,14 +105,13 @@ def _is_kept_from(url: str) -> bool:
 class Aside:
     """A request that must not tell who pays: to a stranger, or to a provider, such as for its list of models."""
 
-    def __init__(self, outgoing: Outgoing) -> None:
-        self._outgoing = outgoing
+    def __init__(self, url: str, headers: MutableMapping[str, str]) -> None:
         self._token: Any = None
         self._tells = False
         with guard("keeping who pays from a stranger"):
-            self._tells = own_hosts.is_listed(outgoing.url)
+            self._tells = own_hosts.is_listed(url)
             if not self._tells:
-                attribution.strip(outgoing.headers)
+                attribution.strip(headers)
 
     def __enter__(self) -> None:
         with guard("keeping who pays from a stranger"):
@@ -150,8 +149,8 @@ class Exchange(Aside):
     """One HTTP request of a call, and its response."""
 
     def __init__(self, outgoing: Outgoing, asked: Request, call: Call, around: Attempts | None) -> None:
-        super().__init__(outgoing)
-        self._asked, self._call, self._around = asked, call, around
+        super().__init__(outgoing.url, outgoing.headers)
+        self._outgoing, self._asked, self._call, self._around = outgoing, asked, call, around
         self._cuts = False
 
     def asks_for_usage(self, body: bytes) -> Exchange:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import wrapt
 
 from otel_cost.instrumentation.clients.bodies import bytes_of
-from otel_cost.instrumentation.exchange import begin, plain
+from otel_cost.instrumentation.exchange import begin, hop, plain
 from otel_cost.instrumentation.open_calls import close
 from otel_cost.safety import guard
 
@@ -47,6 +47,13 @@ def wrap(module: Any) -> None:
         return response
 
     wrapt.wrap_function_wrapper(module, "ClientSession._request", request)
+    wrapt.wrap_function_wrapper(module, "ClientRequest.send", _send)
+
+
+async def _send(wrapped: Callable[..., Awaitable[Any]], request: Any, args: tuple[Any, ...], _: object) -> Any:
+    """One request as it goes out, with the session's own headers and what tracing added; a redirect leads to others."""
+    with hop(str(request.url), request.headers):
+        return await wrapped(*args)
 
 
 class _Outgoing:

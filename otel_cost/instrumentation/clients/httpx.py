@@ -64,13 +64,15 @@ def _wrap_hops(module: Any) -> None:
     """Wrap where each request leaves, with those that follow a redirect, be it to a stranger."""
 
     def hop_to(wrapped: Callable[..., Any], _: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        with hop(_Outgoing(module, *args, **kwargs)):
+        request = args[0] if args else kwargs["request"]
+        with hop(str(request.url), request.headers):
             return wrapped(*args, **kwargs)
 
     async def hop_to_async(
         wrapped: Callable[..., Awaitable[Any]], _: object, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
-        with hop(_Outgoing(module, *args, **kwargs)):
+        request = args[0] if args else kwargs["request"]
+        with hop(str(request.url), request.headers):
             return await wrapped(*args, **kwargs)
 
     wrapt.wrap_function_wrapper(module, "Client._send_single_request", hop_to)

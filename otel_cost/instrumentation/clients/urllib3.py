@@ -6,7 +6,8 @@ reads it by the methods that it always had.
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import lru_cache, partial
+from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 import wrapt
@@ -28,16 +29,20 @@ _PORTS = {"http": 80, "https": 443}
 
 def wrap(module: Any) -> None:
     """Wrap where a request enters urllib3: a manager, which follows redirects, or a pool of connections to one host."""
-    wrapt.wrap_function_wrapper(module, "PoolManager.urlopen", _open)
-    wrapt.wrap_function_wrapper(module, "HTTPConnectionPool.urlopen", _open)
+    for opener in (module.PoolManager, module.HTTPConnectionPool):
+        names = tuple(signature(opener.urlopen).parameters)[1:]
+        wrapt.wrap_function_wrapper(opener, "urlopen", partial(_open, names))
 
 
-def _open(wrapped: Callable[..., Any], opener: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    exchange = begin(_Outgoing(opener, args, kwargs))
+def _open(
+    names: tuple[str, ...], wrapped: Callable[..., Any], opener: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Any:
+    kwargs = {**dict(zip(names, args, strict=False)), **kwargs}
+    exchange = begin(_Outgoing(opener, kwargs))
     if exchange is None:
-        return wrapped(*args, **kwargs)
+        return wrapped(**kwargs)
     with exchange:
-        response = wrapped(*args, **kwargs)
+        response = wrapped(**kwargs)
     with guard("reading a response"):
         if kwargs.get("preload_content", True):
             exchange.answered_whole(response.status, plain(response.headers), response.data)
@@ -49,17 +54,17 @@ def _open(wrapped: Callable[..., Any], opener: Any, args: tuple[Any, ...], kwarg
 class _Outgoing:
     """A request of a manager or a pool."""
 
-    def __init__(self, opener: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def __init__(self, opener: Any, kwargs: dict[str, Any]) -> None:
         self._opener, self._kwargs = opener, kwargs
-        self._stated = dict(zip(("method", "url"), args, strict=False))
+        self._own: Any = None
 
     @property
     def method(self) -> str:
-        return str(self._stated.get("method") or self._kwargs["method"]).upper()
+        return str(self._kwargs["method"]).upper()
 
     @property
     def url(self) -> str:
-        url = str(self._stated.get("url") or self._kwargs["url"])
+        url = str(self._kwargs["url"])
         if not url.startswith("/"):
             return url  # a manager's, or a pool's that is a proxy
         host = f"[{self._opener.host}]" if ":" in self._opener.host else self._opener.host
@@ -69,10 +74,9 @@ class _Outgoing:
     @property
     def headers(self) -> Any:
         headers = self._kwargs.get("headers")
-        headers = self._opener.headers if headers is None else headers
-        if isinstance(baggage := headers.get("baggage"), bytes):  # botocore encodes
-            headers["baggage"] = baggage.decode("latin-1")
-        return headers
+        if headers is None or headers is not self._own:  # the caller's or the pool's own stay as they are
+            self._own = self._kwargs["headers"] = (self._opener.headers if headers is None else headers).copy()
+        return self._own
 
     def body(self) -> bytes:
         return bytes_of(self._kwargs.get("body"))
