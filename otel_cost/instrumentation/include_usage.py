@@ -12,7 +12,7 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 
 from otel_cost import settings
-from otel_cost.usage.formats import TAKES_INCLUDE_USAGE
+from otel_cost.usage.endpoints import TAKES_INCLUDE_USAGE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
