@@ -113,7 +113,8 @@ def cost_of(request: Request, reading: Reading, at: datetime | None = None) -> C
         return Cost.unknown("the response stated no usage")
     if not request.known_provider:
         return Cost.unknown(request.unknown_provider)
-    models = tuple(dict.fromkeys(model for model in (reading.model, request.model) if model is not None))
+    named = (request.model, reading.model) if request.wire_format.priced_as_asked else (reading.model, request.model)
+    models = tuple(dict.fromkeys(model for model in named if model is not None))
     cost = _price(request.provider, models, reading.usage, reading, at)
     for model, usage in reading.shares:
         cost = _sum(cost, _price(request.provider, (model,), usage, reading, at))

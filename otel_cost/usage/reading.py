@@ -43,6 +43,11 @@ class Reader:
         """Whether the response has stated its own end."""
         return self._complete or self._framer.complete
 
+    @property
+    def response_id(self) -> str | None:
+        """The id that the response has stated so far."""
+        return self._statement.response_id
+
     def reading(self) -> Reading:
         """What the response says; nothing may be fed after it."""
         rest = self._framer.end()
@@ -70,6 +75,7 @@ class Reader:
             return
         self._parsed += 1
         self._complete = self._complete or self._is_last(event)
+        self._statement.note_error(event)
         for root in self._format.stream_roots:
             if isinstance(found := dig(event, root), dict):
                 self._statement.take(found)
@@ -96,10 +102,10 @@ def _marks(wire_format: WireFormat) -> tuple[re.Pattern[bytes], re.Pattern[bytes
             for part in places(meter)
             for place in part
         }
-    figures |= {*wire_format.ends_with, "groundingMetadata", "gateway", "status"}
+    figures |= {*wire_format.ends_with, "groundingMetadata", "gateway", "status", "error"}
     stated = "|".join(map(re.escape, sorted(figures)))
     ends = "|".join(map(re.escape, sorted(wire_format.stream_ends)))
-    worth = rf'"(?:{stated})"\s*:\s*[^\sn]' + (rf'|"(?:{ends})"' if ends else "")
+    worth = rf'"(?:{stated})"\s*:\s*[^\sn]|"type"\s*:\s*"error"' + (rf'|"(?:{ends})"' if ends else "")
     pieces = "|".join(map(re.escape, wire_format.pieces))
     return re.compile(worth.encode()), re.compile(rf'"(?:{pieces})"\s*:\s*(?:\{{|\[\s*\{{|"[^"])'.encode())
 

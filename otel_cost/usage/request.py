@@ -42,6 +42,7 @@ class Request:
         include_usage: what ``stream_options.include_usage`` says; None where it says nothing.
         text_size: bytes of the request's body without encoded images and documents.
         media_size: bytes of those.
+        background: whether the provider is to go on with the answer whoever waits for it.
         retrieves: the id of a response that another call asked for and this one only states again, as a poll of a
             background response does; None mostly.
     """
@@ -57,6 +58,7 @@ class Request:
     text_size: int
     media_size: int
     include_usage: object = None
+    background: bool = False
     retrieves: str | None = None
 
     @property
@@ -120,6 +122,7 @@ def recognise(method: str, url: str, body: bytes, *, by_path: bool = False) -> R
         text_size=len(body) - media_size,
         media_size=media_size,
         include_usage=_include_usage(fields),
+        background=fields.get("background") is True,
         retrieves=endpoint.retrieves,
     )
 

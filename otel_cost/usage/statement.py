@@ -7,6 +7,7 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
+from otel_cost.usage.error_code import error_in
 from otel_cost.usage.formats import is_harmless, places
 from otel_cost.usage.model import Usage
 
@@ -36,6 +37,7 @@ class Reading:
         doubts: why `usage` may not be all, in a few words each.
         unreadable: what should be a count of a meter and is none; `usage` is None then.
         pending: whether the provider still works on the response, and states later what it used.
+        error: the provider's code for an error that it states in the place of an answer or in its midst.
     """
 
     usage: Usage | None = None
@@ -51,6 +53,7 @@ class Reading:
     doubts: tuple[str, ...] = ()
     unreadable: tuple[str, ...] = ()
     pending: bool = False
+    error: str | None = None
 
     @property
     def total_tokens(self) -> int:
@@ -108,6 +111,7 @@ class Statement:
         self._usage: dict[str, Any] = _header_figures(wire_format, headers)
         self._cost: Any = None
         self._status: Any = None
+        self._error: str | None = None
         self._tier = headers.get("x-amzn-bedrock-service-tier") or None
         self._found = Reading()
         self.model: str | None = None
@@ -123,10 +127,15 @@ class Statement:
         self.response_id = _first_text(document, plan.id_at) or self.response_id
         self._tier = _first_text(document, plan.tier_at) or self._tier
         self._status = document.get("status", self._status)
+        self._error = error_in(document) or self._error
         if self._format.tools is not None and (calls := self._format.tools(document)):
             self._usage["tool_calls"] = {**self._usage.get("tool_calls", {}), **calls}
         if "provider_metadata" in document:
             self._cost = dig(document, ("provider_metadata", "gateway", "cost"))
+
+    def note_error(self, event: dict[str, Any]) -> None:
+        """Note the error that an event states beside what it has of a response."""
+        self._error = error_in(event) or self._error
 
     def _merge(self, usage: dict[str, Any]) -> None:
         for name, value in usage.items():
@@ -148,6 +157,7 @@ class Statement:
             stated_cost=_stated_cost(self._usage, self._cost),
             complete=complete,
             output_events=output_events,
+            error=self._error,
         )
         counts, unreadable = self._counts(flat)
         if unreadable:

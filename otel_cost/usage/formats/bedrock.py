@@ -93,6 +93,7 @@ INVOKE: Final = WireFormat(
     rules=(rules.nothing_used,),
     tools=_guardrail,
     passes=further_passes,
+    priced_as_asked=True,
 )
 AGENT: Final = WireFormat(
     name="bedrock.agent",

@@ -64,6 +64,7 @@ CHAT: Final = WireFormat(
     meters=_CHAT_METERS,
     usage_at=("usage", "x_groq.usage"),
     harmless=_CHAT_HARMLESS,
+    terms={"search_context_size": "search_context_size"},
     max_tokens=("max_completion_tokens", "max_tokens"),
     usage_on_request=True,
     rules=_CHAT_RULES,

@@ -60,6 +60,8 @@ class WireFormat:
         tools: reads from a response which tools the provider ran, and how often; the usage has it as ``tool_calls``.
         passes: finds in a usage the usages of further passes, which are charged on top, each with its model (None: the
             one that answered).
+        priced_as_asked: whether the model is priced by the name that the request has for it, which says more than the
+            answer's: where it runs.
         provider: whose format it is, wherever it is spoken; None where others speak it too.
     """
 
@@ -87,6 +89,7 @@ class WireFormat:
     rules: tuple[Rule, ...] = ()
     tools: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None
     passes: Callable[[Mapping[str, Any]], Iterable[tuple[str | None, Mapping[str, Any]]]] | None = None
+    priced_as_asked: bool = False
     provider: str | None = None
 
     def __hash__(self) -> int:

@@ -684,15 +684,15 @@ def test_a_body_that_a_hook_read_already_is_metered(streamed: bool, provider: St
 
 
 def test_what_is_charged_apart_makes_the_cost_an_estimate(provider: StandIn, spans: Any) -> None:
-    def audio(request: httpx2.Request) -> httpx2.Response:
+    def with_lookups(request: httpx2.Request) -> httpx2.Response:
         assert request
-        usage = {"prompt_tokens": 1000, "completion_tokens": 200, "prompt_tokens_details": {"audio_tokens": 900}}
+        usage = {"prompt_tokens": 1000, "completion_tokens": 200, "premium": {"lookups": 900}}
         return httpx2.Response(200, json={"model": "gpt-4o", "usage": usage})
 
-    with httpx2.Client(transport=httpx2.MockTransport(audio)) as client:
+    with httpx2.Client(transport=httpx2.MockTransport(with_lookups)) as client:
         client.post(f"{provider.openai_url}/chat/completions", json={"model": "gpt-4o", **ask()})
     assert spans.call["otel_cost.cost.status"] == "estimated"
-    assert spans.call["otel_cost.cost.reason"] == "no price for prompt_tokens_details.audio_tokens"
+    assert spans.call["otel_cost.cost.reason"] == "no price for premium.lookups"
 
 
 def exported_calls(spans: Any) -> int:

@@ -18,7 +18,6 @@ OTHER_REQUESTS: dict[str, Callable[[openai.OpenAI, anthropic.Anthropic], object]
     "models": lambda gpt, _: gpt.models.list(),
     "a file": lambda gpt, _: gpt.files.create(file=b"x", purpose="batch"),
     "moderation": lambda gpt, _: gpt.moderations.create(input="Hi"),
-    "legacy completions": lambda gpt, _: gpt.completions.create(model="gpt-3.5-turbo-instruct", prompt="Hi"),
     "claude's models": lambda _, claude: claude.models.list(),
     "tokens counted": lambda _, claude: claude.messages.count_tokens(model="claude-sonnet-4-5", messages=HELLO),
 }
@@ -44,7 +43,7 @@ class Refusing(BaseHTTPRequestHandler):
 def server() -> Iterator[Any]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Refusing)
     server.baggage = []  # type: ignore[attr-defined] # what came
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
     yield server
     server.shutdown()
