@@ -121,7 +121,7 @@ def books(tmp_path: Path) -> Iterator[Books]:
 @pytest.fixture
 def backend(books: Books) -> Iterator[Backend]:
     with Backend(books.service.url) as found:
-        thread = threading.Thread(target=found.serve_forever)
+        thread = threading.Thread(target=found.serve_forever, args=(0.01,))
         thread.start()
         yield found
         found.shutdown()
