@@ -11,6 +11,7 @@ most what the request allows. A request steers its answer by a header that start
 ``[stand-in ...]`` in its prompt, both ``key=value`` with commas between:
 
     input=1000,output=200        fixed usage; also cache_read, cache_write (within the input), reasoning (within output)
+    call=look_up+transfer        the tools to call, one an answer and without arguments, where the request offers them
     model=gpt-4o-2024-08-06      the model that says to have answered; without it the one that was asked for
     status=429                   an error answer; retry_after=0.5 sets that header, in seconds
     failures=2                   with status: only the first two attempts of an SDK's call fail
@@ -57,6 +58,7 @@ HEADER: Final = "x-stand-in"
 PROVIDER_HEADERS: Final = {"x-stand-in-provider": "otel-cost"}
 _SENTENCE: Final = "This is the otel-cost stand-in provider: no LLM was called. "
 _IN_PROMPT: Final = re.compile(r"\[stand-in ([^\]]*)\]")
+_CALL_TYPES: Final = frozenset({"function", "function_call", "tool_use"})
 _STARTUP_SECONDS: Final = 60
 
 
@@ -70,6 +72,7 @@ class Steering:
     cache_read: int = 0
     cache_write: int = 0
     reasoning: int = 0
+    call: str = ""
     model: str | None = None
     status: int = 0
     retry_after: float = 1
@@ -80,7 +83,7 @@ class Steering:
     gzip: int = 0
 
 
-_READ: Final[dict[str, Callable[[str], Any]]] = {"model": str, "retry_after": float, "delay": float}
+_READ: Final[dict[str, Callable[[str], Any]]] = {"model": str, "call": str, "retry_after": float, "delay": float}
 
 
 def steering_of(headers: Mapping[str, str], prompt: str) -> Steering:
@@ -127,8 +130,37 @@ def answer_to(body: Json, wire_format: Format, prompt: str, steering: Steering) 
     tokens = Tokens(input_tokens, output, steering.cache_read, steering.cache_write, steering.reasoning)
     text = (_SENTENCE * (1 + output // len(_SENTENCE.split()))).strip()
     return Answer(
-        body, steering.model or body["model"], text, tokens, full=steering.output is not None or output < allowed
+        body,
+        steering.model or body["model"],
+        text,
+        tokens,
+        full=steering.output is not None or output < allowed,
+        tool=_tool(body, steering.call.split("+")),
     )
+
+
+def _tool(body: Json, wanted: list[str]) -> str | None:
+    """The first of the `wanted` tools that `body` offers and that its conversation has not called yet."""
+    offered = set(_tool_names(body.get("tools")))
+    called = set(_calls(body.get("messages"))) | set(_calls(body.get("input")))
+    return next((name for name in wanted if name in offered - called), None)
+
+
+def _calls(conversation: Any) -> Iterator[str]:
+    """The tools that the model has called in `conversation`: a message's calls, blocks of its content, or items."""
+    for item in conversation if isinstance(conversation, list) else ():
+        if isinstance(item, dict):
+            blocks = [item, *(item.get("tool_calls") or ()), *(item["content"] if _has_blocks(item) else ())]
+            yield from _tool_names(block for block in blocks if block.get("type") in _CALL_TYPES)
+
+
+def _has_blocks(message: Json) -> bool:
+    return isinstance(message.get("content"), list)
+
+
+def _tool_names(tools: Any) -> Iterator[str]:
+    for tool in tools or ():
+        yield (tool.get("function") or tool).get("name", "")
 
 
 # --- the server ----------------------------------------------------------------------------------------------------

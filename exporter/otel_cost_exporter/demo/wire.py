@@ -44,6 +44,7 @@ class Answer:
         text: what it says.
         tokens: what the call used.
         full: False where the request's limit of output tokens ended the answer.
+        tool: the tool that it calls, without arguments, in place of the text; None where it calls none.
     """
 
     body: Json
@@ -51,6 +52,7 @@ class Answer:
     text: str
     tokens: Tokens
     full: bool
+    tool: str | None = None
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
     created: int = field(default_factory=lambda: int(time.time()))
 
@@ -96,11 +98,19 @@ def _chat_head(answer: Answer, kind: str) -> Json:
 
 
 def _finish_reason(answer: Answer) -> str:
+    if answer.tool:
+        return "tool_calls"
     return "stop" if answer.full else "length"
 
 
+def _chat_tool(answer: Answer, arguments: str) -> Json:
+    return {"id": f"call_{answer.id}", "type": "function", "function": {"name": answer.tool, "arguments": arguments}}
+
+
 def _chat(answer: Answer) -> Json:
-    message = {"role": "assistant", "content": answer.text, "refusal": None}
+    message: Json = {"role": "assistant", "content": answer.text, "refusal": None}
+    if answer.tool:
+        message |= {"content": None, "tool_calls": [_chat_tool(answer, "{}")]}
     choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": _finish_reason(answer)}
     return {**_chat_head(answer, "chat.completion"), "choices": [choice], "usage": _chat_usage(answer.tokens)}
 
@@ -115,9 +125,13 @@ def _chat_events(answer: Answer) -> Iterator[Event]:
     def chunk(delta: Json, finish: str | None = None) -> Event:
         return None, {**head, "choices": [{"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}]}
 
-    yield chunk({"role": "assistant", "content": ""})
-    for piece in answer.pieces():
-        yield chunk({"content": piece})
+    if answer.tool:
+        yield chunk({"role": "assistant", "content": None, "tool_calls": [{"index": 0, **_chat_tool(answer, "")}]})
+        yield chunk({"tool_calls": [{"index": 0, "function": {"arguments": "{}"}}]})
+    else:
+        yield chunk({"role": "assistant", "content": ""})
+        for piece in answer.pieces():
+            yield chunk({"content": piece})
     yield chunk({}, _finish_reason(answer))
     if asked:
         yield None, {**head, "choices": [], "usage": _chat_usage(answer.tokens)}
@@ -159,6 +173,10 @@ def _response_part(text: str) -> Json:
 
 
 def _response_item(answer: Answer, status: str) -> Json:
+    if answer.tool:
+        arguments = "" if status == "in_progress" else "{}"
+        called = {"call_id": f"call_{answer.id}", "name": answer.tool, "arguments": arguments}
+        return {"id": f"fc_{answer.id}", "type": "function_call", "status": status, **called}
     content = [] if status == "in_progress" else [_response_part(answer.text)]
     return {"id": f"msg_{answer.id}", "type": "message", "role": "assistant", "status": status, "content": content}
 
@@ -166,21 +184,32 @@ def _response_item(answer: Answer, status: str) -> Json:
 def _response_events(answer: Answer) -> Iterator[Event]:
     ended = "completed" if answer.full else "incomplete"
     at = {"output_index": 0}
-    part = {**at, "item_id": f"msg_{answer.id}", "content_index": 0}
     started = _response(answer, status="in_progress")
     events: list[tuple[str, Json]] = [
         ("response.created", {"response": started}),
         ("response.in_progress", {"response": started}),
         ("response.output_item.added", {**at, "item": _response_item(answer, "in_progress")}),
-        ("response.content_part.added", {**part, "part": _response_part("")}),
-        *(("response.output_text.delta", {**part, "delta": piece, "logprobs": []}) for piece in answer.pieces()),
-        ("response.output_text.done", {**part, "text": answer.text, "logprobs": []}),
-        ("response.content_part.done", {**part, "part": _response_part(answer.text)}),
+        *(_response_tool_events(answer) if answer.tool else _response_text_events(answer)),
         ("response.output_item.done", {**at, "item": _response_item(answer, ended)}),
         (f"response.{ended}", {"response": _response(answer)}),
     ]
     for number, (name, data) in enumerate(events):
         yield name, {"type": name, "sequence_number": number, **data}
+
+
+def _response_text_events(answer: Answer) -> Iterator[tuple[str, Json]]:
+    part = {"output_index": 0, "item_id": f"msg_{answer.id}", "content_index": 0}
+    yield "response.content_part.added", {**part, "part": _response_part("")}
+    for piece in answer.pieces():
+        yield "response.output_text.delta", {**part, "delta": piece, "logprobs": []}
+    yield "response.output_text.done", {**part, "text": answer.text, "logprobs": []}
+    yield "response.content_part.done", {**part, "part": _response_part(answer.text)}
+
+
+def _response_tool_events(answer: Answer) -> Iterator[tuple[str, Json]]:
+    item = {"output_index": 0, "item_id": f"fc_{answer.id}"}
+    yield "response.function_call_arguments.delta", {**item, "delta": "{}"}
+    yield "response.function_call_arguments.done", {**item, "name": answer.tool, "arguments": "{}"}
 
 
 # --- OpenAI embeddings ---------------------------------------------------------------------------------------------
@@ -219,14 +248,30 @@ def _message(answer: Answer, *, started: bool = False) -> Json:
         "type": "message",
         "role": "assistant",
         "model": answer.model,
-        "content": [] if started else [{"type": "text", "text": answer.text}],
+        "content": [] if started else [_message_block(answer)],
         "stop_reason": None if started else _stop_reason(answer),
         "stop_sequence": None,
         "usage": {**usage, "cache_creation": cache_creation, "service_tier": "standard"},
     }
 
 
+def _message_block(answer: Answer, *, started: bool = False) -> Json:
+    if answer.tool:
+        return {"type": "tool_use", "id": f"toolu_{answer.id}", "name": answer.tool, "input": {}}
+    return {"type": "text", "text": "" if started else answer.text}
+
+
+def _message_deltas(answer: Answer) -> Iterator[Json]:
+    if answer.tool:
+        yield {"type": "input_json_delta", "partial_json": "{}"}
+    else:
+        for piece in answer.pieces():
+            yield {"type": "text_delta", "text": piece}
+
+
 def _stop_reason(answer: Answer) -> str:
+    if answer.tool:
+        return "tool_use"
     return "end_turn" if answer.full else "max_tokens"
 
 
@@ -236,12 +281,9 @@ def _message_events(answer: Answer) -> Iterator[Event]:
     ending = {"stop_reason": _stop_reason(answer), "stop_sequence": None}
     events: list[tuple[str, Json]] = [
         ("message_start", {"message": _message(answer, started=True)}),
-        ("content_block_start", {**index, "content_block": {"type": "text", "text": ""}}),
+        ("content_block_start", {**index, "content_block": _message_block(answer, started=True)}),
         ("ping", {}),
-        *(
-            ("content_block_delta", {**index, "delta": {"type": "text_delta", "text": piece}})
-            for piece in answer.pieces()
-        ),
+        *(("content_block_delta", {**index, "delta": delta}) for delta in _message_deltas(answer)),
         ("content_block_stop", index),
         ("message_delta", {"delta": ending, "usage": _message_usage(answer.tokens, answer.tokens.output)}),
         ("message_stop", {}),

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import subprocess
 import sys
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import anthropic
 import httpx2
@@ -18,6 +17,7 @@ from otel_cost_exporter.demo import stand_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 HELLO = [{"role": "user", "content": "Say hello"}]
 STEER = {"x-stand-in-usage": "input=1000,output=200,cache_read=600,cache_write=100"}
@@ -113,6 +113,56 @@ def test_responses_ended_by_the_limit_are_incomplete(gpt: openai.OpenAI) -> None
     assert events[-1].type == "response.incomplete"
     assert events[-1].response.usage
     assert events[-1].response.usage.output_tokens == 5
+
+
+# --- tools ---------------------------------------------------------------------------------------------------------
+ASKED = "Look it up [stand-in call=look_up+hand_over]"
+SCHEMA = {"type": "object", "properties": {}}
+
+
+def test_a_chat_calls_each_tool_once_and_then_speaks(gpt: openai.OpenAI) -> None:
+    names = ("hand_over", "look_up", "other")
+    tools = [{"type": "function", "function": {"name": name, "parameters": SCHEMA}} for name in names]
+    messages: list[Any] = [{"role": "user", "content": ASKED}]
+    called = []
+    while calls := gpt.chat.completions.create(model="gpt-4o", messages=messages, tools=tools).choices[0].message:
+        if not calls.tool_calls:
+            assert "stand-in" in (calls.content or "")
+            break
+        called += [(call.function.name, call.function.arguments) for call in calls.tool_calls]
+        messages.append(calls.to_dict())
+        messages.append({"role": "tool", "tool_call_id": calls.tool_calls[0].id, "content": "found"})
+    assert called == [("look_up", "{}"), ("hand_over", "{}")]
+    with gpt.chat.completions.stream(model="gpt-4o", messages=messages[:1], tools=tools) as stream:
+        (choice,) = stream.get_final_completion().choices
+    assert choice.finish_reason == "tool_calls"
+    assert choice.message.tool_calls
+    assert choice.message.tool_calls[0].function.name == "look_up"
+
+
+def test_responses_call_tools(gpt: openai.OpenAI) -> None:
+    tools = [{"type": "function", "name": "look_up", "parameters": SCHEMA, "strict": False}]
+    asked: list[Any] = [{"role": "user", "content": ASKED}]
+    (call,) = gpt.responses.create(model="gpt-5", input=asked, tools=tools).output
+    assert (call.type, call.name, call.arguments) == ("function_call", "look_up", "{}")
+    with gpt.responses.stream(model="gpt-5", input=asked, tools=tools) as stream:
+        assert stream.get_final_response().output[0].arguments == "{}"
+    asked += [call.to_dict(), {"type": "function_call_output", "call_id": call.call_id, "output": "found"}]
+    assert "stand-in" in gpt.responses.create(model="gpt-5", input=asked, tools=tools).output_text
+
+
+def test_messages_call_tools(claude: anthropic.Anthropic) -> None:
+    more: Any = {"model": "claude-haiku-4-5", "max_tokens": 99, "tools": [{"name": "look_up", "input_schema": SCHEMA}]}
+    asked: list[Any] = [{"role": "user", "content": ASKED}]
+    answer = claude.messages.create(messages=asked, **more)
+    (block,) = answer.content
+    assert (block.type, block.name, block.input, answer.stop_reason) == ("tool_use", "look_up", {}, "tool_use")
+    with claude.messages.stream(messages=asked, **more) as stream:
+        (streamed,) = stream.get_final_message().content
+    assert (streamed.name, streamed.input) == ("look_up", {})
+    result = {"type": "tool_result", "tool_use_id": block.id, "content": "found"}
+    asked += [{"role": "assistant", "content": [block.to_dict()]}, {"role": "user", "content": [result]}]
+    assert claude.messages.create(messages=asked, **more).content[0].type == "text"
 
 
 def test_embeddings(gpt: openai.OpenAI) -> None:
@@ -290,9 +340,10 @@ def test_a_server_that_does_not_start_is_an_error(monkeypatch: pytest.MonkeyPatc
         pass
 
 
-def test_it_runs_as_a_program_without_the_ledgers_packages() -> None:
+def test_it_runs_as_a_program_without_the_ledgers_packages(tmp_path: Path) -> None:
     command = [sys.executable, "-X", "importtime", "-m", "otel_cost_exporter.demo.stand_in", "--port", "0"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    imports = tmp_path / "imports.txt"  # no pipe: it would be full before anybody reads it
+    with imports.open("w") as log, subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True) as process:
         assert process.stdout
         line = process.stdout.readline()
         assert "Stand-in" in line
@@ -301,8 +352,7 @@ def test_it_runs_as_a_program_without_the_ledgers_packages() -> None:
         answer = httpx2.post(f"{url}/anthropic/v1/messages", json={"model": "m", "max_tokens": 3, "messages": HELLO})
         assert answer.json()["usage"]["output_tokens"] == 3
         process.terminate()
-        _, imported = process.communicate(timeout=10)
-    names = {line.rpartition("|")[2].strip().partition(".")[0] for line in imported.splitlines() if "|" in line}
+    lines = imports.read_text().splitlines()
+    names = {line.rpartition("|")[2].strip().partition(".")[0] for line in lines if "|" in line}
     assert "fastapi" in names
     assert not names & {"duckdb", "pyarrow"}
-    assert json.dumps(sorted(names))
