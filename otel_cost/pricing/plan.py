@@ -24,6 +24,7 @@ Steps = tuple[tuple[int, Decimal], ...]
 
 ARITHMETIC: Final = Context(prec=50, rounding=ROUND_HALF_EVEN)
 """Money is not worked out in the context of the application's thread, which may round to anything."""
+_add, _multiply = ARITHMETIC.add, ARITHMETIC.multiply
 _FIELDS: Final = tuple(METERS)
 _AT: Final = {name: index for index, name in enumerate(_FIELDS)}
 _INPUT: Final = _AT["input_tokens"]
@@ -35,17 +36,42 @@ _values: Callable[[Usage], tuple[Any, ...]] = attrgetter(*_FIELDS)
 class _Charge:
     """What one meter charges.
 
+    What is left of it after its parts is its own field of `Usage`, less those of `less`, and those of `more` again.
+
     Attributes:
         meter: its name.
-        terms: which fields of `Usage` make up what is left of it, each with its sign.
-        steps: its price.
+        at: the index of its field.
+        less: the fields that are taken out.
+        more: the fields that were taken out twice.
+        price: US dollars a unit.
+        steps: its other prices, by how large the whole input is: from more than so many tokens on.
         guessed: whether nobody publishes a price for just this, and a like one stands in.
     """
 
     meter: str
-    terms: tuple[tuple[int, int], ...]
+    at: int
+    less: tuple[int, ...]
+    more: tuple[int, ...]
+    price: Decimal
     steps: Steps
-    guessed: bool = False
+    guessed: bool
+
+    def left(self, values: tuple[Any, ...]) -> Any:
+        """How much of it there is after its parts; below 0 where these are more than the whole."""
+        count = values[self.at]
+        for at in self.less:
+            count -= values[at]
+        for at in self.more:
+            count += values[at]
+        return count
+
+    def stepped(self, input_tokens: int) -> Decimal:
+        """US dollars a unit for an input of this size."""
+        price = self.price
+        for start, stepped in self.steps:
+            if input_tokens > start:
+                price = stepped
+        return price
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,27 +99,20 @@ class Plan:
         values = _values(usage)
         if 0 < values[_SECONDS] < self.least_seconds:
             values = (*values[:_SECONDS], self.least_seconds, *values[_SECONDS + 1 :])
-        amount, doubts, charged = self.per_request, [*self.doubts], False
+        amount, doubts = self.per_request, [*self.doubts]
         for charge in self.charges:
-            count = 0
-            for at, sign in charge.terms:
-                count += values[at] if sign == 1 else sign * values[at]
-            if not count:
-                continue
-            charged = True
-            if count < 0:
+            count = charge.left(values) if charge.less else values[charge.at]
+            if count > 0:
+                price = charge.stepped(values[_INPUT]) if charge.steps else charge.price
+                amount = _add(amount, _multiply(price, count))
+                if charge.guessed:
+                    doubts.append(title(charge.meter))
+            elif count:
                 doubts.append(f"{title(charge.meter)} fewer than their parts")
-                continue
-            if charge.guessed:
-                doubts.append(title(charge.meter))
-            price = charge.steps[0][1]
-            for start, stepped in charge.steps[1:]:
-                if values[_INPUT] > start:
-                    price = stepped
-            amount = ARITHMETIC.add(amount, ARITHMETIC.multiply(price, count))
-        if missing := self._missing(values):
-            return (amount if charged else None), missing + doubts
-        return amount, doubts
+        if not any(map(values.__getitem__, self.unpriced)) or not (missing := self._missing(values)):
+            return amount, doubts
+        nothing = not any(values[charge.at] for charge in self.charges)
+        return (None if nothing else amount), missing + doubts
 
     def _missing(self, values: tuple[Any, ...]) -> list[str]:
         """What was used and has no price. Sound is charged by its tokens or by its time, so one of them will do."""
@@ -120,11 +139,23 @@ def lay_out(
     priced = {**prices, **guesses}
     left = _left(tuple(priced))
     charges = tuple(
-        _Charge(name, tuple((_AT[part], sign) for part, sign in left[name].items() if sign), steps, name in guesses)
+        _Charge(
+            meter=name,
+            at=_AT[name],
+            less=_fields(left[name], -1),
+            more=_fields(left[name], 1, name),
+            price=steps[0][1],
+            steps=steps[1:],
+            guessed=name in guesses,
+        )
         for name, steps in priced.items()
     )
     unpriced = tuple(_AT[name] for name in WHOLES if name not in priced)
     return Plan(charges, per_request, unpriced, doubts, version, least_seconds)
+
+
+def _fields(signs: dict[str, int], sign: int, without: str = "") -> tuple[int, ...]:
+    return tuple(_AT[name] for name, its in signs.items() if its == sign and name != without)
 
 
 def _left(priced: tuple[str, ...]) -> dict[str, dict[str, int]]:

@@ -48,8 +48,8 @@ def price(
     Returns:
         A known cost; an estimated one where some of the usage has no price; an unknown one where the model has none.
     """
-    moment = datetime.now(UTC) if at is None else at.replace(tzinfo=at.tzinfo or UTC).astimezone(UTC)
-    plan = _plan(provider, model, names.tier_id(service_tier), moment, terms or {})
+    moment = datetime.now(UTC) if at is None else _in_utc(at)
+    plan = _plan(provider, model, service_tier, moment, terms or {})
     if plan is None:
         return Cost.unknown(f"no price for model {model!r} of {provider!r}")
     amount, doubts = plan.cost(usage)
@@ -57,6 +57,10 @@ def price(
         return Cost.unknown(f"no price for {', '.join(doubts)} of model {model!r} of {provider!r}")
     cost = Cost(money.usd(amount), "known", "local", plan.version)
     return cost.estimated(f"no price for {', '.join(doubts)}") if doubts else cost
+
+
+def _in_utc(moment: datetime) -> datetime:
+    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def lines_to_add(provider: str, model: str) -> str:
@@ -79,14 +83,17 @@ _MOST_PLANS = 4096
 def _plan(provider: str, model: str, tier: str | None, moment: datetime, terms: Mapping[str, str]) -> Plan | None:
     """The plan for a call, kept while no price changes: for the UTC day, or for the minute where hours matter."""
     written = sources.written()
-    day = (written.generation, provider, model, tier, moment.toordinal(), *sorted(terms.items()))
+    day: tuple[object, ...] = (written.generation, provider, model, tier, moment.toordinal())
+    if terms:
+        day = (*day, *sorted(terms.items()))
     if day in _plans:
         return _plans[day]
     minute = (*day, moment.hour, moment.minute)
     if minute in _plans:
         return _plans[minute]
     found = catalogue.find(names.provider_id(provider), model)
-    asked = Asked(tuple(names.spellings(names.provider_id(provider), model)), tier, terms, moment)
+    spellings = tuple(names.spellings(names.provider_id(provider), model))
+    asked = Asked(spellings, names.tier_id(tier), terms, moment)
     plan = draw_up(asked, found, written.tables)
     hourly = any(table.is_hourly(asked) for table in written.tables) or (found is not None and found.is_hourly)
     if len(_plans) >= _MOST_PLANS:
