@@ -22,6 +22,7 @@ PROVIDERS: Final[Mapping[str, str]] = {
     "aiplatform.googleapis.com": "gcp.vertex_ai",
     "anthropic.helicone.ai": "anthropic",
     "api-inference.huggingface.co": "huggingface",
+    "api-inference.together.ai": "together",
     "api.ai21.com": "ai21",
     "api.anthropic.com": "anthropic",
     "api.arcee.ai": "arcee",
