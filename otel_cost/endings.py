@@ -16,7 +16,7 @@ from weakref import WeakSet
 
 import wrapt
 
-from otel_cost import books
+from otel_cost import books, metrics
 from otel_cost.instrumentation.open_calls import end_all
 from otel_cost.safety import guard
 
@@ -94,7 +94,7 @@ def _terminated(number: int, _: object) -> None:
 def _flush_in_time() -> None:
     """Flush in a thread of its own: the one that ends may be held up here while it holds a lock that this needs."""
     with guard("sending the last spans"):
-        flush = threading.Thread(target=_flush, name="otel-cost-flush", daemon=True)
+        flush = threading.Thread(target=_flush_all, name="otel-cost-flush", daemon=True)
         flush.start()
         flush.join(_FLUSH_SECONDS)
 
@@ -105,3 +105,10 @@ def _flush() -> None:
         books.flush()
         for provider in tuple(_providers):
             provider.force_flush(int(_FLUSH_SECONDS * 1000))
+
+
+def _flush_all() -> None:
+    """Metrics too, which OpenTelemetry itself exports only where a program ends by itself."""
+    _flush()
+    with guard("sending the last metrics"):
+        metrics.flush(int(_FLUSH_SECONDS * 1000))

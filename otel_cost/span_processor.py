@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from opentelemetry.sdk.trace import SpanProcessor
 from opentelemetry.trace import StatusCode
 
-from otel_cost import attribution, books, semconv
+from otel_cost import attribution, books, metrics, semconv
 from otel_cost.budgets import STORE, budgets_in
 from otel_cost.errors import BudgetExceededError
 from otel_cost.live_span import OWN_SCOPE, LiveSpan, budget_attributes, in_sdk_call, refused_attributes
@@ -40,10 +40,14 @@ class CostSpanProcessor(SpanProcessor):
                 _check(span, members, parent_context)
 
     def on_end(self, span: ReadableSpan) -> None:
-        """Send the figures of a call to the ledger where its span is not sampled, so that nobody exports it."""
+        """Count a call, and send its figures to the ledger where its span is not sampled, so that nobody exports it."""
+        call = span.attributes
+        if call is None or semconv.COST_STATUS not in call:
+            return
+        with guard("counting a call"):
+            metrics.record(call)
         with guard("keeping a call that is not sampled"):
-            is_call = span.attributes is not None and semconv.COST_STATUS in span.attributes
-            if is_call and not span.context.trace_flags.sampled:
+            if not span.context.trace_flags.sampled:
                 books.keep(span)
 
 
