@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote
 
 from otel_cost.usage.formats import FORMATS
+from otel_cost.usage.formats.wire_format import words
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -207,21 +208,28 @@ def _patterns(lines: Mapping[WireFormat, tuple[str, ...]]) -> tuple[tuple[WireFo
 
 _CALLS: Final = _patterns({wire_format: wire_format.paths for wire_format in FORMATS.values()})
 _RETRIEVALS: Final = _patterns({wire_format: wire_format.retrievals for wire_format in FORMATS.values()})
-_MAY_BE_ANY: Final = re.compile(
-    "|".join(re.sub(r"\(\?P<\w+>", "(?:", pattern.pattern) for _, pattern in (*_CALLS, *_RETRIEVALS))
+_LAST_WORDS: Final = tuple(
+    words(
+        """
+        completions responses compact messages embeddings edits generations variations transcriptions translations
+        speech complete redict ontent ontents interactions converse converse-stream invoke invoke-with-response-stream
+        text runs invocations chat generate summarize classify embed rerank text_stream chat_stream generation
+        generation_stream generate_stream conversations ocr predictions listen stt
+        """
+    )
 )
-"""One look at a path that tells most others from those of models."""
 
 
-def endpoint_at(method: str, path: str, provider: str | None) -> Endpoint | None:
-    """What is behind ``method path`` of a provider; None where that is no endpoint of a model."""
-    line = f"{method} {path}"
-    return _endpoint_at(line, provider) if _MAY_BE_ANY.search(line) else None
+def may_be_call(path: str) -> bool:
+    """Whether a path ends as those of calls to a model do: a quick look that tells most others from them."""
+    return path.endswith(_LAST_WORDS)
 
 
 @lru_cache(maxsize=1024)
-def _endpoint_at(line: str, provider: str | None) -> Endpoint | None:
-    for wire_format, pattern in (*_RETRIEVALS, *(_CALLS if line.startswith("POST ") else ())):
+def endpoint_at(method: str, path: str, provider: str | None) -> Endpoint | None:
+    """What is behind ``method path`` of a provider; None where that is no endpoint of a model."""
+    line = f"{method} {path}"
+    for wire_format, pattern in (*_RETRIEVALS, *(_CALLS if method == "POST" else ())):
         if found := pattern.search(line):
             names = found.groupdict()
             spoken = _DIALECTS.get((provider or "", wire_format.name), wire_format.name)

@@ -66,7 +66,6 @@ class Reader:
         self._events += 1
         self._output_events += self._piece.search(document.text) is not None
         ends = document.name in self._format.stream_ends
-        self._complete = self._complete or ends
         known = self._statement.response_id is not None or self._parsed >= _FIRST_EVENTS
         if not ends and known and self._worth_reading.search(document.text) is None:
             return
@@ -74,7 +73,7 @@ class Reader:
         if event is None:
             return
         self._parsed += 1
-        self._complete = self._complete or self._is_last(event)
+        self._complete = self._complete or ends or self._is_last(event)
         self._statement.note_error(event)
         for root in self._format.stream_roots:
             if isinstance(found := dig(event, root), dict):

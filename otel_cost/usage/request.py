@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from otel_cost import settings
-from otel_cost.usage.endpoints import Endpoint, endpoint_at, provider_at, provider_of
+from otel_cost.usage.endpoints import Endpoint, endpoint_at, may_be_call, provider_at, provider_of
 from otel_cost.usage.formats import FORMATS
 
 if TYPE_CHECKING:
@@ -99,6 +99,9 @@ def recognise(method: str, url: str, body: bytes, *, by_path: bool = False) -> R
         by_path: whether the path alone may tell, for a request whose body is not at hand.
     """
     origin, path = _origin_and_path(url)
+    told = by_path or origin.known or bool(origin.named)
+    if not told and not (method == "POST" and may_be_call(path)):
+        return None
     endpoint, provider = _target(method, path, origin)
     if endpoint is None:
         return None

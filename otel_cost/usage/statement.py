@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+import re
+from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
@@ -12,10 +13,9 @@ from otel_cost.usage.formats import is_harmless, places
 from otel_cost.usage.model import Usage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Container, Iterator, Mapping
 
     from otel_cost.usage.formats import WireFormat
-    from otel_cost.usage.formats.wire_format import Sum
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,15 +67,13 @@ class _Plan:
     """A wire format, laid out to be read quickly.
 
     Attributes:
-        meters: each meter and its places.
-        counted: every place that is one of a meter.
-        known: those, and what is harmless.
+        meters: place -> the meters that it makes up: which one, which part of it, after how many alternatives.
+        harmless: places that are no meter's and change no price.
         at_root: names of figures that stand in the response itself.
     """
 
-    meters: tuple[tuple[str, Sum], ...]
-    counted: frozenset[str]
-    known: frozenset[str]
+    meters: Mapping[str, tuple[tuple[str, int, int], ...]]
+    harmless: frozenset[str]
     usage_at: tuple[tuple[str, ...], ...]
     at_root: frozenset[str]
     model_at: tuple[tuple[str, ...], ...]
@@ -85,14 +83,16 @@ class _Plan:
 
 @lru_cache(maxsize=128)
 def _plan(wire_format: WireFormat) -> _Plan:
-    meters = tuple((meter, places(text)) for meter, text in wire_format.meters.items())
-    counted = frozenset(place for _, parts in meters for part in parts for place in part)
+    meters: dict[str, tuple[tuple[str, int, int], ...]] = {}
+    for meter, text in wire_format.meters.items():
+        for part, alternatives in enumerate(places(text)):
+            for rank, place in enumerate(alternatives):
+                meters[place] = (*meters.get(place, ()), (meter, part, rank))
     return _Plan(
         meters=meters,
-        counted=counted,
-        known=counted | wire_format.harmless | frozenset(wire_format.terms.values()),
+        harmless=wire_format.harmless | frozenset(wire_format.terms.values()),
         usage_at=_paths(wire_format.usage_at),
-        at_root=frozenset(place.partition(".")[0].partition("[")[0] for place in counted | wire_format.harmless),
+        at_root=frozenset(re.split(r"[.[]", place)[0] for place in meters.keys() | wire_format.harmless),
         model_at=_paths(wire_format.model_at),
         id_at=_paths(wire_format.id_at),
         tier_at=_paths(wire_format.tier_at),
@@ -148,59 +148,71 @@ class Statement:
 
     def reading(self, *, complete: bool, output_events: int = 0) -> Reading:
         """What the documents so far say."""
-        flat = dict(_leaves(self._usage, self._plan.counted))
-        found = Reading(
+        flat = _flat(self._usage, self._plan.meters)
+        counts, unreadable = self._counts(flat)
+        unmetered = self._unmetered(flat)
+        usage, shares, doubts = None, _NO_SHARES, _NO_DOUBTS
+        if unreadable:
+            unmetered = ()
+        elif counts:
+            doubts = tuple(doubt for rule in self._format.rules if (doubt := rule(counts, flat)))
+            usage, shares = Usage(**counts), tuple(self._shares())
+        else:
+            unmetered = tuple(path for path in unmetered if path in self._usage.get("tool_calls", ()))
+        terms = self._format.terms
+        return Reading(
+            usage=usage,
             model=self.model,
             response_id=self.response_id,
             service_tier=_TIERS.get(self._tier, self._tier) if self._tier is not None else None,
-            terms={name: flat[place] for name, place in self._format.terms.items() if isinstance(flat.get(place), str)},
+            terms={name: flat[at] for name, at in terms.items() if isinstance(flat.get(at), str)} if terms else {},
+            shares=shares,
             stated_cost=_stated_cost(self._usage, self._cost),
             complete=complete,
             output_events=output_events,
+            unmetered=unmetered,
+            doubts=doubts,
+            unreadable=unreadable,
+            pending=usage is None and isinstance(self._status, str) and self._status in _UNDER_WAY,
             error=self._error,
         )
-        counts, unreadable = self._counts(flat)
-        if unreadable:
-            return replace(found, unreadable=unreadable)
-        unmetered = tuple(self._unmetered(flat))
-        if not counts:
-            called = tuple(path for path in unmetered if path.startswith("tool_calls."))
-            return replace(found, unmetered=called, pending=self._status in _UNDER_WAY)
-        doubts = tuple(doubt for rule in self._format.rules if (doubt := rule(counts, flat)))
-        shares = tuple(self._shares())
-        return replace(found, usage=Usage(**counts), shares=shares, unmetered=unmetered, doubts=doubts)
 
     def _counts(self, flat: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
         """The meters that are stated, and what is at their places and no count. Tools alone are no usage."""
+        best: dict[tuple[str, int], tuple[int, str]] = {}
+        stated = False
+        for place in flat:
+            for meter, part, rank in self._plan.meters.get(place, ()):
+                if (meter, part) not in best or rank < best[meter, part][0]:
+                    best[meter, part] = (rank, place)
+                    stated = stated or not place.startswith("tool_calls.")
         counts: dict[str, Any] = {}
         unreadable: dict[str, None] = {}
-        stated = False
-        for meter, parts in self._plan.meters:
-            for part in parts:
-                place = next((place for place in part if place in flat), None)
-                if place is None:
-                    continue
-                count = _count(flat[place], fraction=meter == "audio_seconds")
-                if count is None:
-                    unreadable[f"{place}={flat[place]!r}"[:100]] = None
-                    continue
+        for (meter, _), (_, place) in best.items() if stated else ():
+            count = _count(flat[place], fraction=meter == "audio_seconds")
+            if count is None:
+                unreadable[f"{place}={flat[place]!r}"[:100]] = None
+            else:
                 counts[meter] = counts.get(meter, 0) + count
-                stated = stated or not place.startswith("tool_calls.")
-        return counts if stated else {}, tuple(unreadable)
+        return counts, tuple(unreadable)
 
     def _shares(self) -> Iterator[tuple[str, Usage]]:
         for model, usage in self._format.passes(self._usage) if self._format.passes is not None else ():
-            counts, _ = self._counts(dict(_leaves(usage, self._plan.counted)))
+            counts, _ = self._counts(_flat(usage, self._plan.meters))
             if any(counts.values()):
                 yield model or self.model or "", Usage(**counts)
 
-    def _unmetered(self, flat: Mapping[str, Any]) -> Iterator[str]:
-        known = self._plan.known
-        for path, value in flat.items():
-            if value and path not in known and not is_harmless(path):
-                yield path.replace("tool_calls.", "") if not isinstance(value, str) else f"{path} {value}"
+    def _unmetered(self, flat: Mapping[str, Any]) -> tuple[str, ...]:
+        plan = self._plan
+        return tuple(
+            path.removeprefix("tool_calls.") if not isinstance(value, str) else f"{path} {value}"
+            for path, value in flat.items()
+            if value and path not in plan.meters and path not in plan.harmless and not is_harmless(path)
+        )
 
 
+_NO_SHARES: Final[tuple[tuple[str, Usage], ...]] = ()
+_NO_DOUBTS: Final[tuple[str, ...]] = ()
 _TIERS: Final = {
     "auto": "standard",
     "default": "standard",
@@ -245,24 +257,29 @@ def _usages(document: dict[str, Any], path: tuple[str, ...]) -> Iterator[dict[st
         yield at
 
 
-def _leaves(stated: Mapping[str, Any], counted: frozenset[str], above: str = "") -> Iterator[tuple[str, Any]]:
+def _flat(stated: Mapping[str, Any], counted: Container[str]) -> dict[str, Any]:
     """The figures and texts that a usage states, by their path."""
-    for key, value in stated.items():
-        path = above + key
-        if value is None:
-            continue
-        if isinstance(value, dict) and value and path not in counted:
-            yield from _leaves(value, counted, f"{path}.")
-        elif isinstance(value, list) and value and path not in counted:
-            yield from _elements(path, value)
-        else:
-            yield path, value
+    found: dict[str, Any] = {}
+    rest = [("", stated)]
+    while rest:
+        above, part = rest.pop()
+        for key, value in part.items():
+            if value is None:
+                continue
+            path = above + key
+            if type(value) is dict and value and path not in counted:
+                rest.append((f"{path}.", value))
+            elif type(value) is list and value and path not in counted:
+                found.update(_elements(path, value))
+            else:
+                found[path] = value
+    return found
 
 
 _TOLD_BY: Final = ("modality", "ttl", "type")
 
 
-def _elements(path: str, elements: list[Any]) -> Iterator[tuple[str, Any]]:
+def _elements(path: str, elements: list[Any]) -> dict[str, Any]:
     """The figures of a list's elements, added up where several are of one kind; else the list."""
     figures: dict[str, Any] = {}
     for element in elements:
@@ -270,13 +287,12 @@ def _elements(path: str, elements: list[Any]) -> Iterator[tuple[str, Any]]:
             next((element[name] for name in _TOLD_BY if name in element), None) if isinstance(element, dict) else None
         )
         if kind is None:
-            yield path, elements
-            return
+            return {path: elements}
         for key, value in element.items():
             if key not in _TOLD_BY and isinstance(value, int | float):
                 at = f"{path}[{kind}].{key}"
                 figures[at] = figures.get(at, 0) + value
-    yield from figures.items()
+    return figures
 
 
 def _count(value: object, *, fraction: bool) -> int | Decimal | None:

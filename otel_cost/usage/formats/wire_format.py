@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -112,6 +113,7 @@ _TIMINGS: Final = re.compile(
 )
 
 
+@lru_cache(maxsize=1024)
 def is_harmless(path: str) -> bool:
     """Whether what stands at `path` of any usage is how long something took, or a total of what is counted anyway."""
     return _TIMINGS.search(path) is not None
