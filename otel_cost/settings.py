@@ -86,6 +86,20 @@ def _switch(text: str) -> bool:
     return _SWITCH[text.lower()]
 
 
+def _path_or_url(text: str) -> Path | str:
+    """A path, or a URL as it is written."""
+    if "://" not in text:
+        return _path(text)
+    _url(text)
+    return text
+
+
+def _seconds(text: str) -> float:
+    if not re.fullmatch(r"\d{1,7}", text) or int(text) == 0:
+        raise ValueError("it must be a number of seconds, as in 3600")
+    return float(text)
+
+
 @lru_cache(maxsize=8)  # read with every request
 def _endpoints(text: str) -> tuple[Endpoint, ...]:
     """The endpoints that can be read. One that cannot is said, and takes no other with it."""
@@ -189,6 +203,21 @@ INCLUDE_USAGE: Final = Variable(
     "true",
     "Whether a chat stream that would not state its usage is asked for it, hidden from the application.",
 )
+PRICES: Final = Variable(
+    "OTEL_COST_PRICES",
+    _path_or_url,
+    lambda: None,
+    "(none)",
+    "Your own prices and discounts: a TOML file, which is read again when it changes, or a URL, from which one is "
+    "fetched in the background.",
+)
+PRICES_REFRESH: Final = Variable(
+    "OTEL_COST_PRICES_REFRESH",
+    _seconds,
+    lambda: 3600.0,
+    "3600",
+    "Seconds between two fetches of the prices, where `OTEL_COST_PRICES` is a URL.",
+)
 
 _PORTS: Final = {"http": 80, "https": 443}
 _PROVIDER: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -196,7 +225,17 @@ _HOST: Final = re.compile(r"(?:\*\.)?[a-z0-9_](?:[a-z0-9._-]*[a-z0-9_])?")
 _SWITCH: Final = {"true": True, "false": False, "1": True, "0": False, "on": True, "off": False}
 _said: set[tuple[str, str]] = set()
 
-VARIABLES: Final = (LEDGER, SPOOL, ENDPOINTS, URL, INCLUDE_USAGE, BAGGAGE_HOSTS, METRIC_DIMENSIONS)
+VARIABLES: Final = (
+    LEDGER,
+    SPOOL,
+    ENDPOINTS,
+    URL,
+    INCLUDE_USAGE,
+    PRICES,
+    PRICES_REFRESH,
+    BAGGAGE_HOSTS,
+    METRIC_DIMENSIONS,
+)
 
 
 def get(variable: Variable, environ: Mapping[str, str] | None = None) -> Any:
