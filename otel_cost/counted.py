@@ -53,6 +53,11 @@ def add(response_id: str | None, models: frozenset[str | None], usage: Usage | N
                 _ids.popitem(last=False)
 
 
+def is_settled(response_id: str) -> bool:
+    """Whether the response of that id is counted already."""
+    return response_id in _ids
+
+
 def is_counted(
     response_id: str | None, models: frozenset[str | None], usage: Usage, *, teller: str, started_ns: int
 ) -> bool:

@@ -13,7 +13,7 @@ import pytest
 
 from otel_cost import attribution, counted, safety, settings
 from otel_cost.budgets import context, sizing
-from otel_cost.instrumentation import call, include_usage, open_calls
+from otel_cost.instrumentation import background, call, include_usage, open_calls
 from otel_cost.usage import request
 
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ def _as_in_a_new_process() -> None:
     """Nothing that is said only once has been said, and nothing learned from calls is known, when a test begins."""
     for memory in (
         call._said,
+        background._waiting,
         include_usage._refusing,
         settings._said,
         context._unreadable,

@@ -13,9 +13,10 @@ from opentelemetry import context, trace
 from opentelemetry.trace import SpanKind, StatusCode
 
 from otel_cost import attribution, counted, live_span, money, pricing, semconv
-from otel_cost.budgets import STORE, Spend, budgets_in, input_tokens, learn, likely, likely_cost
+from otel_cost.budgets import STORE, Hold, Spend, budgets_in, input_tokens, learn, likely, likely_cost
+from otel_cost.budgets.memory import NOTHING
 from otel_cost.errors import BudgetExceededError
-from otel_cost.instrumentation import open_calls
+from otel_cost.instrumentation import background, open_calls
 from otel_cost.instrumentation.failure import Failure
 from otel_cost.metering import cost_of
 from otel_cost.pricing import Cost
@@ -27,12 +28,12 @@ if TYPE_CHECKING:
 
     from opentelemetry.context import Context
 
-    from otel_cost.budgets import Hold
     from otel_cost.live_span import LiveSpan
     from otel_cost.usage import Request
 
 _logger = logging.getLogger(__name__)
 _UNANSWERED = Cost.unknown("no answer came; the provider may charge for it")
+_NEVER_HEARD = Cost.unknown("nobody asked what the response had used, once the provider had worked on it")
 _GIVEN_UP = Cost.unknown("broken off before an answer came; the provider may charge for it")
 
 
@@ -41,7 +42,8 @@ class Call:
 
     Attributes:
         in_flight: whether a request of it is on its way, its response's head not here yet.
-        streaming: whether its response is still passing by, so that it ends with it.
+        streaming: whether its response is still passing by or to come, so that it ends with it.
+        awaits: whether the provider still works on its response, which another request is going to ask for.
         ended: whether its cost is settled.
     """
 
@@ -64,7 +66,13 @@ class Call:
         self._lock = threading.RLock()
         self.in_flight = False
         self.streaming = False
+        self.awaits = False
         self.ended = False
+
+    @property
+    def response_id(self) -> str | None:
+        """The id that the response has stated so far, while it is passing by."""
+        return self._reader.response_id if self._reader is not None else None
 
     @classmethod
     def begin(cls, request: Request) -> Call:
@@ -74,11 +82,19 @@ class Call:
             BudgetExceededError: it may not.
         """
         open_calls.end_abandoned()
+        background.end_overdue()
         pricing.load_in_background()
         call = cls(request, context.get_current())
         if call._budgets:
             call._reserve()
         open_calls.add(call)
+        return call
+
+    @classmethod
+    def found(cls, request: Request) -> Call:
+        """A call that another process made, and whose answer this one asks for with `request`: nothing was held."""
+        call = cls(request, context.get_current())
+        call._hold = Hold(call._budgets, NOTHING)
         return call
 
     def _reserve(self) -> None:
@@ -136,13 +152,22 @@ class Call:
         with guard("reading a response"):
             if self._failure is not None:
                 self.fails()
-            self._end_with(self._reading(), error=error)
-        self.unreadable()  # where that failed, the call ends all the same
+            elif self.awaits:
+                self._end("cut", None, _NEVER_HEARD)
+            else:
+                self._end_with(self._reading(), error=error)
+        if not self.awaits:
+            self.unreadable()  # where that failed, the call ends all the same
 
     def read(self, reader: Any, body: bytes) -> None:
         """The whole response is here."""
         reader.feed(body)
         self._end_with(reader.reading(), whole=True)
+
+    def hears(self, reading: Reading) -> None:
+        """Another request was answered with what this call's response had used."""
+        self.awaits = self.streaming = False
+        self._end_with(reading, whole=True)
 
     def unreadable(self) -> None:
         """A response came, and reading it failed. Nothing, where the call has ended."""
@@ -164,7 +189,7 @@ class Call:
         if self._failure is not None:  # the SDK that made the span has given up
             self.fails()
         if not self.ended and (self._reader is None or not self._reader.is_complete()):
-            if self._standing or not (ending.ends_with_its_stream() and open_calls.may_end_here()):
+            if self.awaits or self._standing or not (ending.ends_with_its_stream() and open_calls.may_end_here()):
                 self._goes_on_without(ending)
                 return
             self.stream_ends()  # whoever made the span has seen that the application is done with the stream
@@ -208,9 +233,16 @@ class Call:
     def _end_with(self, reading: Reading, *, whole: bool = False, error: BaseException | None = None) -> None:
         """End with what the response said. A stream that stated its end is whole, wherever the reader stopped."""
         whole = whole or reading.complete
+        if reading.pending and reading.response_id is not None and (whole or self._request.background):
+            self.awaits = self.streaming = True
+            background.wait(reading.response_id, self)
+            return
         cut = error is not None or not whole
         doubt = None
-        if not whole:
+        if reading.error is not None:
+            if not whole and reading.usage is not None:
+                doubt = "the response broke off in an error: about what it had used by then"
+        elif not whole:
             doubt = "the response was cut: about what it had used by then"
         elif reading.usage is None and reading.output_events:
             doubt = "the stream stated no usage (stream_options.include_usage asks for it)"
@@ -218,12 +250,9 @@ class Call:
             reading = self._at_least(reading)
         cost = cost_of(self._request, reading)
         failure = None if error is None else Failure.of_error(error)
-        self._end(
-            "cut" if cut else "ok",
-            reading,
-            cost.estimated(doubt) if doubt else cost,
-            error=None if failure is None or failure.given_up else failure.name,
-        )
+        broken = reading.error or (failure.name if failure is not None and not failure.given_up else None)
+        outcome = "error" if reading.error is not None else "cut" if cut else "ok"
+        self._end(outcome, reading, cost.estimated(doubt) if doubt else cost, error=broken)
 
     def _at_least(self, reading: Reading) -> Reading:
         """`reading`, with what was surely used by then where it states less."""

@@ -18,6 +18,7 @@ from otel_cost.instrumentation import attempts, include_usage
 from otel_cost.instrumentation.failure import Failure
 from otel_cost.instrumentation.include_usage import UsageCut
 from otel_cost.instrumentation.passing import Answer, CutAnswer, ErrorAnswer
+from otel_cost.instrumentation.retrieval import RetrievedAnswer, settle
 from otel_cost.live_span import in_sdk_call
 from otel_cost.safety import guard, report
 from otel_cost.usage import is_providers, reader_of, recognise
@@ -35,8 +36,10 @@ if TYPE_CHECKING:
     from otel_cost.instrumentation.passing import Passing
     from otel_cost.usage import Request
 
-_FIRST_ERROR_STATUS = 400
+_SUCCESS = range(200, 300)
+_NO_CONTENT = 204
 _EVENTS = "text/event-stream"
+_METHODS = frozenset({"GET", "POST"})
 _IN_FLIGHT = context.create_key("otel_cost.in-flight")
 
 
@@ -79,7 +82,9 @@ def begin(outgoing: Outgoing) -> Exchange | Aside | None:
         around: Any = context.get_value(_IN_FLIGHT)
         if around is not None and around.is_sent_by(outgoing, body):
             return None
-        asked = recognise(outgoing.method, outgoing.url, body) if outgoing.method == "POST" else None
+        asked = recognise(outgoing.method, outgoing.url, body) if outgoing.method in _METHODS else None
+        if asked is not None and asked.retrieves is not None:
+            return Retrieval(outgoing, asked)
         if asked is None:
             return Aside(outgoing.url, outgoing.headers) if _is_kept_from(outgoing.url) else None
         call, around = attempts.begin(asked)
@@ -145,6 +150,30 @@ class Aside:
         return current
 
 
+class Retrieval(Aside):
+    """A request for what another one asked: a poll, or a stream that is resumed."""
+
+    def __init__(self, outgoing: Outgoing, asked: Request) -> None:
+        super().__init__(outgoing.url, outgoing.headers)
+        self._asked = asked
+
+    def answered(self, status: int, headers: MutableMapping[str, str]) -> Passing | None:
+        """The response's head is here: what it states is counted when it has passed by."""
+        if status in _SUCCESS:
+            with guard("reading a response"):
+                return RetrievedAnswer(self._asked, reader_of(self._asked.wire_format, headers))
+        return None
+
+    def answered_whole(self, status: int, headers: Mapping[str, str], body: bytes) -> bytes:
+        """The whole response is here: what it states is counted."""
+        if status in _SUCCESS:
+            with guard("reading a response"):
+                reader = reader_of(self._asked.wire_format, plain(headers))
+                reader.feed(body)
+                settle(self._asked, reader.reading())
+        return body
+
+
 class Exchange(Aside):
     """One HTTP request of a call, and its response."""
 
@@ -192,9 +221,12 @@ class Exchange(Aside):
         """The response's head is here: what fails is noted, what answers is read as it passes by."""
         try:
             encoding = headers.get("content-encoding", "")
-            if status >= _FIRST_ERROR_STATUS:
+            if status not in _SUCCESS:
                 failure = self._failed(Failure.of_status(status, headers), ends_call=False)
                 return ErrorAnswer(self._call, failure, encoding, ends_call=self._around is None)
+            if status == _NO_CONTENT:
+                self._call.read(reader_of(self._asked.wire_format, plain(headers)), b"")
+                return None
             if not (self._cuts and headers.get("content-type", "").startswith(_EVENTS)):
                 self._call.answered(reader_of(self._asked.wire_format, headers))
                 return Answer(self._call)
@@ -210,7 +242,7 @@ class Exchange(Aside):
     def answered_whole(self, status: int, headers: Mapping[str, str], body: bytes) -> bytes:
         """The whole response is here: the call ends with it, unless it failed and the SDK may try again."""
         try:
-            if status >= _FIRST_ERROR_STATUS:
+            if status not in _SUCCESS:
                 self._failed(Failure.of_status(status, headers, body))
                 return body
             self._call.read(reader_of(self._asked.wire_format, plain(headers)), body)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
+
+from otel_cost.usage.error_code import code_in, is_code
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,8 +21,6 @@ NOT_SENT: Final = frozenset(
 """Errors after which the provider has seen nothing of the request: of httpx and httpx2, and of a call that a hook or a
 transport wanted to make first."""
 _BROKEN_OFF: Final = (asyncio.CancelledError, GeneratorExit, KeyboardInterrupt, SystemExit)
-_CODE: Final = re.compile(r"[A-Za-z][\w.#-]{0,63}")
-_CODE_FIELDS: Final = ("code", "status", "type", "__type")
 _AWS_ERROR: Final = "x-amzn-errortype"
 
 
@@ -63,28 +61,7 @@ class Failure:
         return f"{self.name} {self.code}" if self.code else self.name
 
 
-def code_in(body: bytes) -> str | None:
-    """The code that the body of an error states, whichever provider's; None where it states none."""
-    try:
-        document = json.loads(body)
-    except ValueError:
-        return None
-    if isinstance(document, list) and document:  # Gemini answers a stream with a list
-        document = document[0]
-    return code_of(document)
-
-
-def code_of(document: Any) -> str | None:
-    """The code that an error document states, at its root or below ``error``."""
-    if not isinstance(document, dict):
-        return None
-    inner = document.get("error")
-    stated = inner if isinstance(inner, dict) else document
-    codes = (stated.get(field) for field in _CODE_FIELDS)
-    return next((code for code in codes if isinstance(code, str) and code != "error" and _CODE.fullmatch(code)), None)
-
-
 def _aws_code(headers: Mapping[str, str]) -> str | None:
     """AWS states its code in a header, behind it sometimes a colon and a URL."""
     code = headers.get(_AWS_ERROR, "").partition(":")[0]
-    return code if _CODE.fullmatch(code) else None
+    return code if is_code(code) else None

@@ -30,6 +30,11 @@ def remove(call: Call) -> None:
     _open.discard(call)
 
 
+def has(response_id: str) -> bool:
+    """Whether a response of that id is passing by, so that its call ends with it."""
+    return any(call.response_id == response_id for call in tuple(_open))
+
+
 def note_collection(phase: str, _: object) -> None:
     """A callback for `gc.callbacks`: remember which thread is collecting garbage."""
     global _collecting  # noqa: PLW0603 - one collector, one note

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from otel_cost.instrumentation.failure import code_in
 from otel_cost.safety import guard, report
 from otel_cost.usage.decoding import decoder_of
+from otel_cost.usage.error_code import code_in
 
 if TYPE_CHECKING:
     from otel_cost.instrumentation.call import Call
@@ -47,8 +47,8 @@ class Answer:
 
     @property
     def ended(self) -> bool:
-        """Whether the call has ended."""
-        return self._call.ended
+        """Whether the call has ended, or nothing more of its answer comes this way."""
+        return self._call.ended or self._call.awaits
 
     def feed(self, piece: bytes) -> bytes:
         """The call reads `piece`, and the application gets it as it is."""
@@ -62,7 +62,8 @@ class Answer:
 
     def stream_ends(self, error: BaseException | None = None) -> None:
         """The call ends."""
-        self._call.stream_ends(error)
+        if not self.ended:
+            self._call.stream_ends(error)
 
 
 class CutAnswer(Answer):
