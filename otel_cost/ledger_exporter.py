@@ -31,7 +31,6 @@ _TRANSIENT: Final = frozenset(
     }
 )
 _TIMEOUT_SECONDS: Final = 10.0
-_TIMEOUT_IN_HASTE_SECONDS: Final = 2.0
 _PATIENCE_SECONDS: Final = 30.0
 """How long a ledger that was there before, or was never asked, is tried again before its calls are given up."""
 _FIRST_PAUSE_SECONDS: Final = 0.5
@@ -53,7 +52,7 @@ class LedgerExporter(SpanExporter):
         return SpanExportResult.SUCCESS if failure is None else SpanExportResult.FAILURE
 
     def force_flush(self, timeout_millis: int = 30000) -> bool:  # noqa: ARG002 - the SDK's signature
-        """From now on try once only, and not for long: the process ends."""
+        """From now on try once only: the process ends."""
         self._in_haste = True
         return True
 
@@ -80,9 +79,8 @@ class LedgerExporter(SpanExporter):
     def _post(self, body: bytes) -> tuple[str | None, bool]:
         """Why `body` did not get into the books, None where it did; and whether to try again."""
         request = Request(self._url, body, {"content-type": _PROTOBUF})  # noqa: S310 - settings takes http and https only
-        timeout = _TIMEOUT_IN_HASTE_SECONDS if self._in_haste else _TIMEOUT_SECONDS
         try:
-            with urlopen(request, timeout=timeout) as answer:  # noqa: S310
+            with urlopen(request, timeout=_TIMEOUT_SECONDS) as answer:  # noqa: S310
                 answer.read()
                 is_ledger = answer.headers.get_content_type() == _PROTOBUF
         except HTTPError as error:

@@ -225,12 +225,14 @@ print("asked", flush=True)
 time.sleep(600)
 """,
         OTEL_TRACES_SAMPLER="always_off",
+        OTEL_METRICS_EXPORTER="console",
     )
     assert process.stdout
     assert process.stdout.readline() == "asked\n"
     process.terminate()
-    process.communicate(timeout=120)
+    output, _ = process.communicate(timeout=120)
     assert process.returncode == -signal.SIGTERM
+    assert '"otel_cost.cost"' in output  # metrics are exported in time too
     calls = books.calls()
     assert sorted(outcome for _, _, outcome, _ in calls) == ["cut", "ok"]
     assert COST in [cost for _, cost, outcome, _ in calls if outcome == "ok"]
