@@ -44,13 +44,13 @@ class Listed:
     """A model that the price table lists.
 
     Attributes:
-        stands_in: whether the name is that of another day's version of it, so that its prices are a guess.
+        doubt: for what its prices are a guess; None where they are not.
     """
 
-    __slots__ = ("_model", "_own", "stands_in")
+    __slots__ = ("_model", "_own", "doubt")
 
-    def __init__(self, model: Any, *, own: bool, stands_in: bool) -> None:
-        self._model, self._own, self.stands_in = model, own, stands_in
+    def __init__(self, model: Any, *, own: bool, doubt: str | None) -> None:
+        self._model, self._own, self.doubt = model, own, doubt
 
     def prices(self, moment: datetime) -> tuple[dict[str, Steps], Decimal | None]:
         """The standard prices by meter, and US dollars a request."""
@@ -94,20 +94,27 @@ def find(provider: str, model: str) -> Listed | None:
     providers = {one.id: one for one in load().providers}
     for owner, name in names.spellings(provider, model):
         if (found := _find(providers, owner, name)) is not None:
-            return Listed(found[0], own=found[1], stands_in=False)
+            seller, listed = found
+            same = seller in (owner, *_SAME_PRICES)
+            return Listed(listed, own=seller == owner, doubt=None if same else "this seller of the model")
     undated = names.without_date(model)
-    found = _find(providers, provider, undated) if undated else None
-    return Listed(found[0], own=found[1], stands_in=True) if found else None
+    if undated and (found := _find(providers, provider, undated)):
+        return Listed(found[1], own=found[0] == provider, doubt="this version of the model")
+    return None
 
 
-def _find(providers: dict[str, Any], owner: str, name: str) -> tuple[Any, bool] | None:
-    """The model, and whether it is the owner's own: Azure charges OpenAI's prices for OpenAI's models."""
+_SAME_PRICES: Final = ("openai", "anthropic")
+"""Providers whose prices hold at the clouds that sell their models too."""
+
+
+def _find(providers: dict[str, Any], owner: str, name: str) -> tuple[str, Any] | None:
+    """The model, and whose prices are listed for it: the owner's, or those of one whose models it sells."""
     if (provider := providers.get(owner)) is None:
         return None
     for seller in (provider, *(providers[id_] for id_ in provider.fallback_model_providers or ())):
         for model in seller.models:
             if model.id.lower() == name or _means(model.match, name):
-                return model, seller is provider
+                return seller.id, model
     return None
 
 

@@ -113,4 +113,4 @@ def draw_up(asked: Asked, listed: Listed | None, tables: Sequence[Table]) -> Pla
         draft.take_listed(listed)
     for table in tables:
         draft.take_table(table)
-    return draft.plan(["this version of the model"] if listed is not None and listed.stands_in else [])
+    return draft.plan([listed.doubt] if listed is not None and listed.doubt else [])

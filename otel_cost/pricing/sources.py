@@ -1,21 +1,29 @@
-"""Where the prices come from: the published table and our own facts, read late, in a thread off every call's path."""
+"""Where the prices come from: the published table, our own facts, and what the user names; read late, and kept fresh.
+
+One thread reads them, off every call's path. Where the user names a file or a URL, it stays and looks whether that
+changed.
+"""
 
 from __future__ import annotations
 
 import threading
+import time
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
+from itertools import count
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from otel_cost import settings
 from otel_cost.pricing import catalogue, tables
-from otel_cost.safety import after_fork_in_child
+from otel_cost.safety import after_fork_in_child, guard
 
 if TYPE_CHECKING:
+    from otel_cost.pricing.own import PriceFile, PriceUrl
     from otel_cost.pricing.tables import Table
 
-_loaded = threading.Event()
-_begun = threading.Event()
+_generations = count()
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,27 +34,62 @@ class Written:
     tables: tuple[Table, ...]
 
 
-def are_loaded() -> bool:
-    """Whether the prices are in memory, so that `price` answers in microseconds."""
-    return _loaded.is_set()
+class _Sources:
+    """What this process knows of prices.
+
+    Attributes:
+        loaded: set once everything is in memory.
+        written: the tables; None until they are first needed.
+    """
+
+    def __init__(self) -> None:
+        self.loaded = threading.Event()
+        self.written: Written | None = None
+        self._begun = threading.Lock()  # held for good by the first that begins
+        self._lock = threading.Lock()
+        self._own: PriceFile | PriceUrl | None = None
+
+    def begin(self) -> None:
+        """Have a thread load it all, and keep it fresh where there is something to keep; once."""
+        if self._begun.acquire(blocking=False):
+            threading.Thread(target=self._run, name="otel-cost-prices", daemon=True).start()
+
+    def _run(self) -> None:
+        with guard("loading prices"):
+            catalogue.load()
+            self.read()
+            self.loaded.set()
+        while self._own is not None:
+            with guard("refreshing prices"):
+                self._refresh(self._own)
+            time.sleep(self._own.every)
+
+    def read(self) -> Written:
+        """The tables, read now where nobody did before."""
+        with self._lock:
+            if self.written is None:
+                self._own = _own()
+                first = self._own.first() if self._own is not None else None
+                self.written = Written(next(_generations), (facts(), *((first,) if first else ())))
+            written = self.written
+        if self._own is not None:
+            self.begin()
+        return written
+
+    def _refresh(self, own: PriceFile | PriceUrl) -> None:
+        written = self.read()
+        now = written.tables[1] if len(written.tables) > 1 else None
+        if (found := own.look(now)) is not None:
+            self.written = Written(next(_generations), (written.tables[0], found))
 
 
-def load_in_background() -> None:
-    """Begin to load the prices, once; returns at once."""
-    if not _begun.is_set():
-        _begun.set()
-        threading.Thread(target=_load, name="otel-cost-prices", daemon=True).start()
+def _own() -> PriceFile | PriceUrl | None:
+    place = settings.get(settings.PRICES)
+    if place is None:
+        return None
+    from otel_cost.pricing.own import PriceFile, PriceUrl  # noqa: PLC0415 - needs what few processes need
 
-
-def _load() -> None:
-    catalogue.load()
-    written()
-    _loaded.set()
-
-
-def written() -> Written:
-    """The tables as they stand now."""
-    return Written(0, (facts(),))
+    return PriceFile(place) if isinstance(place, Path) else PriceUrl(place, settings.get(settings.PRICES_REFRESH))
 
 
 @lru_cache(maxsize=1)
@@ -55,9 +98,31 @@ def facts() -> Table:
     return tables.read_shipped((files("otel_cost.pricing") / "facts.toml").read_text("utf-8"))
 
 
-def _forked() -> None:
-    global _begun  # noqa: PLW0603 - replaced once, in the child, where no thread loads anything
-    _begun = threading.Event()
+_sources = _Sources()
 
 
-after_fork_in_child(_forked)
+def are_loaded() -> bool:
+    """Whether the prices are in memory, so that `price` answers in microseconds."""
+    return _sources.loaded.is_set()
+
+
+def load_in_background() -> None:
+    """Begin to load the prices, once; returns at once."""
+    _sources.begin()
+
+
+def written() -> Written:
+    """The tables as they stand now."""
+    return _sources.written or _sources.read()
+
+
+def begin_anew() -> None:
+    """Forget what was read: in a forked child, where no thread of the parent loads or looks after anything."""
+    global _sources  # noqa: PLW0603 - replaced as a whole, locks and all
+    loaded = _sources.loaded.is_set()
+    _sources = _Sources()
+    if loaded:
+        _sources.loaded.set()
+
+
+after_fork_in_child(begin_anew)

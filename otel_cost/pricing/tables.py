@@ -158,8 +158,11 @@ class Table:
         return any(item.is_hourly for item in self.items if item.is_of(asked))
 
 
-def read(text: str, name: str) -> Table:
-    """The table that `text` writes down, each problem with the line that it is on."""
+def read(text: str, name: str, version: str) -> Table:
+    """The table that `text` writes down, each problem with `name` and the line that it is on.
+
+    Its version is `version` and a digest of the text.
+    """
     digest = hashlib.sha256(text.encode()).hexdigest()[:8]
     items: list[Item] = []
     problems: list[str] = []
@@ -177,7 +180,7 @@ def read(text: str, name: str) -> Table:
                 items.append(_item(item))
             except _UnreadableError as error:
                 problems.append(f"{name}:{_line_of(block, first, error.key)}: {error}")
-    return Table(f"file:{name}@{digest}", tuple(items), tuple(problems))
+    return Table(f"{version}@{digest}", tuple(items), tuple(problems))
 
 
 def read_shipped(text: str) -> Table:
