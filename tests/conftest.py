@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import signal
@@ -41,6 +42,12 @@ OTHER_INSTRUMENTATIONS = "aiobotocore,anthropic,botocore,fastapi,langchain,opena
 def _only_http_is_instrumented() -> None:
     """The development environment has more instrumentations than an application's; a test of one asks for it."""
     os.environ.setdefault("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", OTHER_INSTRUMENTATIONS)
+
+
+def pytest_collection_finish() -> None:
+    """What the test modules imported stays, so the collections that tests make need not go through it each time."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
