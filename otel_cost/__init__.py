@@ -9,8 +9,8 @@
 from otel_cost.attribution import attribute
 from otel_cost.budgets import budget
 from otel_cost.errors import BudgetExceededError
-from otel_cost.metering import Metered, meter
+from otel_cost.metering import Metered, meter, meter_batch
 from otel_cost.pricing import price
 from otel_cost.usage import Usage
 
-__all__ = ["BudgetExceededError", "Metered", "Usage", "attribute", "budget", "meter", "price"]
+__all__ = ["BudgetExceededError", "Metered", "Usage", "attribute", "budget", "meter", "meter_batch", "price"]

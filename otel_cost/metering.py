@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from otel_cost import money, pricing
 from otel_cost.pricing import Cost
-from otel_cost.usage import STATES_COST, Reading, reader_of, recognise
+from otel_cost.usage import FORMATS, STATES_COST, Reading, Request, reader_of, recognise
+from otel_cost.usage.statement import Statement, dig
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from datetime import datetime
 
-    from otel_cost.usage import Request, Usage
+    from otel_cost.usage import Usage, WireFormat
 
 _FIRST_ERROR_STATUS = 400
 
@@ -26,24 +28,28 @@ class Metered:
     Attributes:
         provider: value of ``gen_ai.provider.name``; the host where the provider is not known.
         operation: value of ``gen_ai.operation.name``.
-        usage: what was used; None where the response states nothing.
-        cost: what that costs.
+        usage: what the model that answered used; None where the response states nothing.
+        shares: what further passes used that are charged on top of `usage`, each with its model.
+        cost: what all of that costs.
         request_model: the model asked for.
         response_model: the model that answered.
         response_id: the provider's id of the response.
         service_tier: the tier that it was served at.
         complete: whether the response is whole.
+        custom_id: what a batch calls the request; None outside of one.
     """
 
     provider: str
     operation: str
     usage: Usage | None
+    shares: tuple[tuple[str, Usage], ...]
     cost: Cost
     request_model: str | None
     response_model: str | None
     response_id: str | None
     service_tier: str | None
     complete: bool
+    custom_id: str | None = None
 
 
 def meter(
@@ -79,10 +85,90 @@ def meter(
         headers = {name.lower(): value for name, value in (response_headers or {}).items()}
         reading = _read(request, headers, response_body)
         cost = cost_of(request, reading, at)
+    return _metered(request, reading, cost)
+
+
+def meter_batch(
+    lines: Iterable[str | bytes],
+    *,
+    provider: str | None = None,
+    model: str | None = None,
+    at: datetime | None = None,
+) -> Iterator[Metered]:
+    """Take the results of a batch apart, line by line, each priced at the batch tier and counted once.
+
+    The results of batches at OpenAI and those who do as it does, Anthropic, Gemini, Vertex AI and Bedrock are told by
+    what is in them.
+
+    Args:
+        lines: the lines of a file of results, such as the open file itself.
+        provider: whose batch it was, where that is not the one whose format the results have, such as
+            ``azure.ai.openai``.
+        model: the model asked for, where the results do not name it, as those of Bedrock do not.
+        at: when the batch ran, for its prices; now where it is None.
+
+    Yields:
+        One for each line that is a result. One that failed costs nothing; one whose response was there before is left
+        out.
+    """
+    seen: set[str] = set()
+    for line in lines:
+        result = _result(line)
+        if result is None:
+            continue
+        custom_id, body = result
+        wire_format, speaker = _spoken(body)
+        request = Request.of(wire_format, provider or speaker, model)
+        if not body:
+            yield replace(_metered(request, Reading(), Cost.nothing()), custom_id=custom_id)
+            continue
+        statement = Statement(wire_format, {})
+        statement.take(body)
+        reading = replace(statement.reading(complete=True), service_tier="batch")
+        if reading.response_id in seen:
+            continue
+        if reading.response_id is not None:
+            seen.add(reading.response_id)
+        yield replace(_metered(request, reading, cost_of(request, reading, at)), custom_id=custom_id)
+
+
+def _result(line: str | bytes) -> tuple[str | None, dict[str, Any]] | None:
+    """What a line of a batch's results calls its request, and the response; an empty one where it failed."""
+    try:
+        result = json.loads(line)
+    except ValueError:
+        return None
+    if not isinstance(result, dict):
+        return None
+    names = (result.get(name) for name in ("custom_id", "key", "recordId"))
+    custom_id = next((name for name in names if isinstance(name, str)), None)
+    for path in (("response", "body"), ("result", "message"), ("modelOutput",), ("response",)):
+        body = dig(result, path)
+        if isinstance(body, dict):
+            failed = dig(result, ("response", "status_code"))
+            return custom_id, {} if isinstance(failed, int) and failed >= _FIRST_ERROR_STATUS else body
+    return (custom_id, {}) if {"error", "result", "status"} & result.keys() else None
+
+
+def _spoken(body: dict[str, Any]) -> tuple[WireFormat, str]:
+    """The format of a response that came in a batch, and who speaks it."""
+    if "usageMetadata" in body or "candidates" in body:
+        return FORMATS["gemini.generate"], "gcp.gemini"
+    if body.get("type") == "message":
+        return FORMATS["anthropic.messages"], "anthropic"
+    kind = body.get("object")
+    if kind is None and "choices" not in body:
+        return FORMATS["bedrock.invoke"], "aws.bedrock"
+    names = {"response": "openai.responses", "list": "openai.embeddings", "text_completion": "openai.completions"}
+    return FORMATS[names.get(str(kind), "openai.chat")], "openai"
+
+
+def _metered(request: Request, reading: Reading, cost: Cost) -> Metered:
     return Metered(
         provider=request.provider,
         operation=request.wire_format.operation,
         usage=reading.usage,
+        shares=reading.shares,
         cost=cost,
         request_model=request.model,
         response_model=reading.model,

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 LARGEST: Final = 64 * 1024 * 1024
 """What is longer, a whole document as well as one event, is passed on unread, not kept in memory."""
 
+DONE: Final = b"[DONE]"
+"""The data of the event with which many streams end."""
+
 
 class Document:
     """One JSON document of a response: all of it, or one of its events.
@@ -81,6 +84,15 @@ class Framer:
         """Whether the body has said that it is at its end."""
         return self._framing is not None and self._framing.complete
 
+    @property
+    def is_one_document(self) -> bool:
+        """Whether the body so far is one document, and no stream of them."""
+        return isinstance(self._framing, _Json) and not self._framing.has_several
+
+    def is_whole_events(self, plain: bytes) -> bool:
+        """Whether the next piece, `plain`, is server-sent events, none of them cut: then it need not be fed."""
+        return isinstance(self._framing, _Events) and self._framing.is_whole(plain)
+
     def feed(self, plain: bytes) -> Sequence[Document]:
         """Take the next piece; the documents that it completes."""
         if self._framing is None:
@@ -134,6 +146,11 @@ class _Events:
                 self._name = line[6:].strip()
         return found
 
+    def is_whole(self, plain: bytes) -> bool:
+        """Whether `plain` begins and ends between two events."""
+        is_between = not self._data and not self._name and not self._lines.may_go_on
+        return is_between and plain.endswith((b"\n\n", b"\r\n\r\n"))
+
     def end(self) -> Sequence[Document]:
         return self.feed(b"\n\n")
 
@@ -142,7 +159,7 @@ class _Events:
 
         So a server that forgets the empty line between two events is understood all the same.
         """
-        done = data == b"[DONE]"
+        done = data == DONE
         if self._data and (done or (data.startswith(b"{") and self._data[-1].endswith(b"}"))):
             self._dispatch(found)
         if done:
@@ -168,6 +185,11 @@ class _Lines:
     def __init__(self) -> None:
         self._rest = bytearray()
         self._after_cr = False
+
+    @property
+    def may_go_on(self) -> bool:
+        """Whether the last line, or its end, is not whole."""
+        return bool(self._rest) or self._after_cr
 
     def feed(self, plain: bytes) -> list[bytes]:
         """The lines that `plain` ends. A CR ends one at once; where it was half of a CR LF, the LF is passed over."""
@@ -204,6 +226,11 @@ class _Json:
     def complete(self) -> bool:
         """Whether the document is whole. It is read for that, so this is not for every piece."""
         return self._lines is None and self._document().value is not None
+
+    @property
+    def has_several(self) -> bool:
+        """Whether it is one document on each line."""
+        return self._lines is not None
 
     def feed(self, plain: bytes) -> Sequence[Document]:
         if self._lines is not None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from otel_cost.usage.decoding import decoder_of
 from otel_cost.usage.formats import places
-from otel_cost.usage.framing import framer_of
+from otel_cost.usage.framing import DONE, framer_of
 from otel_cost.usage.statement import Reading, Statement, dig
 
 if TYPE_CHECKING:
@@ -26,48 +26,68 @@ class Reader:
 
     def __init__(self, wire_format: WireFormat, headers: Mapping[str, str], decoder: Decoder) -> None:
         self._format, self._decoder = wire_format, decoder
-        content_type = headers.get("content-type", "")
-        self._framer = framer_of(content_type)
+        self._framer = framer_of(headers.get("content-type", ""))
         self._statement = Statement(wire_format, headers)
         self._worth_reading, self._piece = _marks(wire_format)
-        self._is_stream = content_type.startswith("text/event-stream")
-        self._events = self._parsed = self._output_events = 0
+        self._held: list[bytes] = []
+        self._size = 0  # of what is held
+        self._parsed = self._output_events = 0
         self._complete = False
 
     def feed(self, piece: bytes) -> None:
-        """Take the next piece of the body, as it came off the wire."""
-        for document in self._framer.feed(self._decoder.decode(piece)):
-            self._event(document)
+        """Take the next piece of the body, as it came off the wire. Several are read at once, which costs less."""
+        self._held.append(piece)
+        self._size += len(piece)
+        if self._size >= _AT_ONCE:
+            self._read()
 
     def is_complete(self) -> bool:
         """Whether the response has stated its own end."""
+        self._read()
         return self._complete or self._framer.complete
 
     @property
     def response_id(self) -> str | None:
         """The id that the response has stated so far."""
+        self._read()
         return self._statement.response_id
 
     def reading(self) -> Reading:
         """What the response says; nothing may be fed after it."""
+        self._read()
         rest = self._framer.end()
-        if self._is_stream or self._events or len(rest) != 1:
+        if not self._framer.is_one_document:
             for document in rest:
                 self._event(document)
-            return self._statement.reading(complete=self.is_complete(), output_events=self._output_events)
+            complete = self._complete or self._framer.complete
+            return self._statement.reading(complete=complete, output_events=self._output_events)
         whole = rest[0].value
         if whole is None:
             return Reading()
         self._statement.take(whole)
         return self._statement.reading(complete=True)
 
+    def _read(self) -> None:
+        """Read the pieces that are held."""
+        encoded, self._held, self._size = b"".join(self._held), [], 0
+        for plain in self._decoder.steps(encoded):
+            if self._knows_who_answers() and self._framer.is_whole_events(plain) and not self._may_say_more(plain):
+                self._output_events += len(self._piece.findall(plain))
+                continue
+            for document in self._framer.feed(plain):
+                self._event(document)
+
+    def _knows_who_answers(self) -> bool:
+        return self._parsed >= _FIRST_EVENTS or (self._parsed > 0 and self._statement.response_id is not None)
+
+    def _may_say_more(self, events: bytes) -> bool:
+        return DONE in events or self._worth_reading.search(events) is not None
+
     def _event(self, document: Document) -> None:
         """An event of a stream. Most only carry a piece of the answer, and are not even parsed."""
-        self._events += 1
         self._output_events += self._piece.search(document.text) is not None
         ends = document.name in self._format.stream_ends
-        known = self._statement.response_id is not None or self._parsed >= _FIRST_EVENTS
-        if not ends and known and self._worth_reading.search(document.text) is None:
+        if not ends and self._knows_who_answers() and self._worth_reading.search(document.text) is None:
             return
         event = document.value
         if event is None:
@@ -84,9 +104,19 @@ class Reader:
         last = (isinstance(kind, str) and kind in self._format.stream_ends) or (
             event.get("choices") == [] and event.get("usage")
         )
-        return bool(last or any(event.get(name) for name in self._format.ends_with))
+        return bool(last or any(_has(event, place) for place in self._format.ends_with))
 
 
+def _has(event: dict[str, Any], place: str) -> bool:
+    """Whether `event` has something at `place`, or one of the elements of a list: ``candidates[].finishReason``."""
+    name, _, inner = place.partition("[].")
+    found = event.get(name)
+    if inner and isinstance(found, list):
+        return any(isinstance(element, dict) and element.get(inner) for element in found)
+    return bool(found) and not inner
+
+
+_AT_ONCE = 8 * 1024
 _FIRST_EVENTS = 3  # what a response says of itself, it says in one of these
 
 
@@ -101,10 +131,16 @@ def _marks(wire_format: WireFormat) -> tuple[re.Pattern[bytes], re.Pattern[bytes
             for part in places(meter)
             for place in part
         }
-    figures |= {*wire_format.ends_with, "groundingMetadata", "gateway", "status", "error"}
+    figures |= {
+        *(place.rpartition(".")[2] for place in wire_format.ends_with),
+        "groundingMetadata",
+        "gateway",
+        "status",
+        "error",
+    }
     stated = "|".join(map(re.escape, sorted(figures)))
     ends = "|".join(map(re.escape, sorted(wire_format.stream_ends)))
-    worth = rf'"(?:{stated})"\s*:\s*[^\sn]|"type"\s*:\s*"error"' + (rf'|"(?:{ends})"' if ends else "")
+    worth = rf'"(?:{stated})"\s*:\s*[^\snf]|"type"\s*:\s*"error"' + (rf'|"(?:{ends})"' if ends else "")
     pieces = "|".join(map(re.escape, wire_format.pieces))
     return re.compile(worth.encode()), re.compile(rf'"(?:{pieces})"\s*:\s*(?:\{{|\[\s*\{{|"[^"])'.encode())
 

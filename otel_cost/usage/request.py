@@ -61,6 +61,22 @@ class Request:
     background: bool = False
     retrieves: str | None = None
 
+    @classmethod
+    def of(cls, wire_format: WireFormat, provider: str, model: str | None) -> Request:
+        """A request of which no more is known than its format, its provider and its model."""
+        return cls(
+            wire_format=wire_format,
+            provider=provider,
+            known_provider=True,
+            host="",
+            port=None,
+            model=model,
+            max_output_tokens=None,
+            stream=False,
+            text_size=0,
+            media_size=0,
+        )
+
     @property
     def unknown_provider(self) -> str:
         """What to say where the provider is not known."""

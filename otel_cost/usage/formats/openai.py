@@ -37,7 +37,7 @@ _CHAT_HARMLESS: Final = words(
     prompt_tokens_details.text_tokens completion_tokens_details.text_tokens service_tier type currency
     completion_tokens_details.accepted_prediction_tokens completion_tokens_details.rejected_prediction_tokens
     prompt_cache_miss_tokens prompt_tokens_per_second draft_tokens draft_tokens_acceptance search_context_size
-    time_per_output_token_ms time_to_first_token_ms estimated_cost is_byok cost cost_in_usd_ticks
+    time_per_output_token_ms time_to_first_token_ms estimated_cost cost cost_in_usd_ticks
     server_tool_use_details.tool_calls_requested server_tool_use_details.tool_calls_executed
     prompt_tokens_details.cached_tokens_details.text_tokens usage_source usage_semantic
     prompt_tokens_details.cache_creation_token_details.ephemeral_5m_input_tokens cost_details market_cost
@@ -162,7 +162,7 @@ RESPONSES: Final = WireFormat(
     usage_at=("usage", "tool_usage"),
     harmless=words(
         """
-        input_tokens_details.text_tokens output_tokens_details.text_tokens num_server_side_tools_used is_byok cost
+        input_tokens_details.text_tokens output_tokens_details.text_tokens num_server_side_tools_used cost
         context_details.input_tokens context_details.output_tokens cost_in_usd_ticks pydantic_ai_gateway.cost_estimate
         cost_details input_tokens_details.cache_write_tokens_details.ttl_30m_tokens
         input_tokens_details.orchestration_input_tokens output_tokens_details.orchestration_output_tokens
@@ -210,7 +210,7 @@ EMBEDDINGS: Final = WireFormat(
     },
     harmless=words(
         """
-        prompt_tokens_details.text_tokens text_tokens cost is_byok cost_details service_tier cost.currency
+        prompt_tokens_details.text_tokens text_tokens cost cost_details service_tier cost.currency
         cost.input_cost cost.total_cost
         """
     ),
@@ -236,7 +236,7 @@ IMAGES: Final = WireFormat(
     harmless=words(
         """
         input_tokens_details.text_tokens output_tokens_details.text_tokens cost_in_usd_ticks num_images
-        cached_tokens_details.cached_text_tokens cost is_byok cost_details
+        cached_tokens_details.cached_text_tokens cost cost_details
         """
     ),
     stream_ends=frozenset({"image_generation.completed", "image_edit.completed"}),
@@ -260,7 +260,7 @@ AUDIO: Final = WireFormat(
     },
     harmless=words(
         """
-        type input_token_details.text_tokens output_token_details.text_tokens cost is_byok cost_details service_tier
+        type input_token_details.text_tokens output_token_details.text_tokens cost cost_details service_tier
         prompt_tokens_details.text_tokens
         """
     ),
