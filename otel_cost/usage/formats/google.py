@@ -70,6 +70,7 @@ GENERATE: Final = WireFormat(
     tier_at=("usageMetadata.serviceTier", "usageMetadata.trafficType"),
     max_tokens=("generationConfig.maxOutputTokens", "generation_config.max_output_tokens"),
     choices=("generationConfig.candidateCount",),
+    ends_with=("candidates[].finishReason",),
     pieces=("candidates",),
     rules=(rules.nothing_used,),
     tools=_grounding,

@@ -51,7 +51,7 @@ class WireFormat:
         stream_roots: where a stream's event holds what a whole response has at its root; ``()``: the event is it.
         stream_ends: events after which a stream is complete. A ``[DONE]`` line and a chunk of usage without choices
             always end one.
-        ends_with: what only the last event of a stream has, and is not empty there.
+        ends_with: what only the last event of a stream has, and is not empty there; ``list[].name`` in any element.
         pieces: what an event has that carries a piece of the answer.
         usage_on_request: whether a stream states its usage only where ``stream_options.include_usage`` asks for it.
         adds_up: whether a later figure replaces an earlier one only where it is larger, for streams that count upwards
