@@ -6,7 +6,8 @@ and the services that it calls hear "not sampled" as before, and its figures are
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+import re
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import wrapt
 from opentelemetry import trace
@@ -28,6 +29,11 @@ def keep_money(provider: TracerProvider) -> None:
     provider.sampler = cast("Sampler", _MoneyKept(provider.sampler))
 
 
+_CALL: Final = re.compile(r"\w+\.(?:chat|completion|embeddings|response)|(?:Azure)?Chat[A-Z]\w*")
+"""What openllmetry calls its spans of calls: ``openai.response``, ``ChatOpenAI.chat``; and openinference those of
+LangChain's models: ``ChatOpenAI``. Both say what such a span is only when it ends."""
+
+
 class _MoneyKept(wrapt.ObjectProxy[Any]):
     """Stands in for the application's sampler, and decides as it does; of what it drops, calls are recorded."""
 
@@ -47,10 +53,16 @@ class _MoneyKept(wrapt.ObjectProxy[Any]):
         )
         if result.decision is Decision.DROP:
             with guard("keeping a call that the sampler drops"):
-                if is_call(attributes or {}) or _is_below_what_is_kept(parent_context):
+                if _is_call(name, attributes or {}) or _is_below_what_is_kept(parent_context):
                     kept = {**(attributes or {}), **result.attributes}
                     return SamplingResult(Decision.RECORD_ONLY, kept, result.trace_state)
         return result
+
+
+def _is_call(name: str, attributes: Mapping[str, Any]) -> bool:
+    """Whether a span is begun for a call to a model. Some say so in their attributes only once they end."""
+    stated = is_call(attributes)
+    return stated if stated is not None else _CALL.fullmatch(name) is not None
 
 
 def _is_below_what_is_kept(parent_context: Context | None) -> bool:

@@ -75,6 +75,28 @@ def test_a_dropped_call_is_recorded_and_nobody_hears_of_it(
     assert exported.get_finished_spans() == ()
 
 
+@pytest.mark.parametrize(
+    ("name", "attributes", "kept"),
+    [
+        ("ChatCompletion", {"openinference.span.kind": "LLM"}, True),
+        ("ChatVertexAI.chat", {}, True),
+        ("ChatOpenAI", {}, True),
+        ("openai.response", {}, True),
+        ("chat.message", {}, False),
+        ("invoke_agent writer", {"gen_ai.operation.name": "invoke_agent"}, False),
+        ("writer.chat", {"gen_ai.operation.name": "invoke_agent"}, False),
+        ("POST /chat", {"http.request.method": "POST"}, False),
+    ],
+)
+def test_calls_are_told_by_what_they_are_begun_with(
+    name: str,
+    attributes: dict[str, str],
+    kept: bool,
+    provider_with: Callable[[Sampler], TracerProvider],  # noqa: FBT001
+) -> None:
+    assert provider_with(ALWAYS_OFF).get_tracer("app").start_span(name, attributes=attributes).is_recording() is kept
+
+
 def test_what_is_sampled_is_so_as_ever(
     provider_with: Callable[[Sampler], TracerProvider], exported: InMemorySpanExporter
 ) -> None:
