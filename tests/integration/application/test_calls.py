@@ -623,6 +623,25 @@ def test_a_failure_before_a_call_leaves_lets_it_leave(
     assert safety._failures.pop("looking at a request") == 1
 
 
+@pytest.mark.parametrize("broken", ["call.Call.sends", "call.Call.answered", "call.Call.read", "call.Call.feed"])
+@pytest.mark.parametrize("way", [openai_chat, openai_chat_streamed, openai_chat_async], ids=lambda way: way.__name__)
+def test_a_failure_while_a_call_is_under_way_reaches_nobody(
+    way: Any, broken: str, provider: StandIn, spans: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object) -> None:
+        raise RuntimeError("no luck")
+
+    monkeypatch.setattr(f"otel_cost.instrumentation.{broken}", fails)
+    before = context.get_current()
+    go(way)
+    assert context.get_current() == before
+    assert len(provider.requests) == 1
+    open_calls.end_all()
+    assert open_calls._open == set()
+    assert len(spans.calls) == 1
+    safety._failures.clear()
+
+
 def test_a_failure_while_a_thread_starts_lets_it_start(spans: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     def fails(*_: object) -> None:
         raise RuntimeError("no luck")
