@@ -215,7 +215,7 @@ def strip(headers: MutableMapping[Any, Any]) -> None:
             continue
         del headers[name]  # every line of it: in some clients, setting one adds it to the others
         if any(member.strip() for member in others):
-            headers[name] = ",".join(others)
+            headers[name] = ",".join(others).strip()  # httpx refuses a value with a space at its ends
 
 
 def _baggage_names(headers: MutableMapping[Any, Any]) -> list[Any]:
