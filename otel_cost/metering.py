@@ -36,6 +36,7 @@ class Metered:
         response_id: the provider's id of the response.
         service_tier: the tier that it was served at.
         complete: whether the response is whole.
+        pending: whether the provider still works on the response, and states later what it used.
         custom_id: what a batch calls the request; None outside of one.
     """
 
@@ -49,6 +50,7 @@ class Metered:
     response_id: str | None
     service_tier: str | None
     complete: bool
+    pending: bool = False
     custom_id: str | None = None
 
 
@@ -175,6 +177,7 @@ def _metered(request: Request, reading: Reading, cost: Cost) -> Metered:
         response_id=reading.response_id,
         service_tier=reading.service_tier,
         complete=reading.complete,
+        pending=reading.pending,
     )
 
 

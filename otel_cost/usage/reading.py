@@ -31,6 +31,7 @@ class Reader:
         self._worth_reading, self._piece = _marks(wire_format)
         self._held: list[bytes] = []
         self._size = 0  # of what is held
+        self._at_once = 0  # until it is known who answers
         self._parsed = self._output_events = 0
         self._complete = False
 
@@ -38,7 +39,7 @@ class Reader:
         """Take the next piece of the body, as it came off the wire. Several are read at once, which costs less."""
         self._held.append(piece)
         self._size += len(piece)
-        if self._size >= _AT_ONCE:
+        if self._size >= self._at_once:
             self._read()
 
     def is_complete(self) -> bool:
@@ -49,7 +50,6 @@ class Reader:
     @property
     def response_id(self) -> str | None:
         """The id that the response has stated so far."""
-        self._read()
         return self._statement.response_id
 
     def reading(self) -> Reading:
@@ -76,6 +76,8 @@ class Reader:
                 continue
             for document in self._framer.feed(plain):
                 self._event(document)
+        if self._knows_who_answers():
+            self._at_once = _AT_ONCE
 
     def _knows_who_answers(self) -> bool:
         return self._parsed >= _FIRST_EVENTS or (self._parsed > 0 and self._statement.response_id is not None)

@@ -13,7 +13,7 @@ from otel_cost.usage.formats import is_harmless, places
 from otel_cost.usage.model import Usage
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
     from otel_cost.usage.formats import WireFormat
 
@@ -68,12 +68,12 @@ class _Plan:
 
     Attributes:
         meters: place -> the meters that it makes up: which one, which part of it, after how many alternatives.
-        harmless: places that are no meter's and change no price.
+        known: those places, and those that change no price.
         at_root: names of figures that stand in the response itself.
     """
 
     meters: Mapping[str, tuple[tuple[str, int, int], ...]]
-    harmless: frozenset[str]
+    known: frozenset[str]
     usage_at: tuple[tuple[str, ...], ...]
     at_root: frozenset[str]
     model_at: tuple[tuple[str, ...], ...]
@@ -90,7 +90,7 @@ def _plan(wire_format: WireFormat) -> _Plan:
                 meters[place] = (*meters.get(place, ()), (meter, part, rank))
     return _Plan(
         meters=meters,
-        harmless=wire_format.harmless | frozenset(wire_format.terms.values()),
+        known=wire_format.harmless | meters.keys() | frozenset(wire_format.terms.values()),
         usage_at=_paths(wire_format.usage_at),
         at_root=frozenset(re.split(r"[.[]", place)[0] for place in meters.keys() | wire_format.harmless),
         model_at=_paths(wire_format.model_at),
@@ -148,7 +148,7 @@ class Statement:
 
     def reading(self, *, complete: bool, output_events: int = 0) -> Reading:
         """What the documents so far say."""
-        flat = _flat(self._usage, self._plan.meters)
+        flat = _flat(self._usage, self._plan.known)
         counts, unreadable = self._counts(flat)
         unmetered = self._unmetered(flat)
         usage, shares, doubts = None, _NO_SHARES, _NO_DOUBTS
@@ -198,16 +198,16 @@ class Statement:
 
     def _shares(self) -> Iterator[tuple[str, Usage]]:
         for model, usage in self._format.passes(self._usage) if self._format.passes is not None else ():
-            counts, _ = self._counts(_flat(usage, self._plan.meters))
+            counts, _ = self._counts(_flat(usage, self._plan.known))
             if any(counts.values()):
                 yield model or self.model or "", Usage(**counts)
 
     def _unmetered(self, flat: Mapping[str, Any]) -> tuple[str, ...]:
-        plan = self._plan
+        known = self._plan.known
         return tuple(
             path.removeprefix("tool_calls.") if not isinstance(value, str) else f"{path} {value}"
             for path, value in flat.items()
-            if value and path not in plan.meters and path not in plan.harmless and not is_harmless(path)
+            if value and path not in known and not is_harmless(path)
         )
 
 
@@ -257,7 +257,7 @@ def _usages(document: dict[str, Any], path: tuple[str, ...]) -> Iterator[dict[st
         yield at
 
 
-def _flat(stated: Mapping[str, Any], counted: Container[str]) -> dict[str, Any]:
+def _flat(stated: Mapping[str, Any], known: frozenset[str]) -> dict[str, Any]:
     """The figures and texts that a usage states, by their path."""
     found: dict[str, Any] = {}
     rest = [("", stated)]
@@ -267,9 +267,9 @@ def _flat(stated: Mapping[str, Any], counted: Container[str]) -> dict[str, Any]:
             if value is None:
                 continue
             path = above + key
-            if type(value) is dict and value and path not in counted:
+            if type(value) is dict and value and path not in known:
                 rest.append((f"{path}.", value))
-            elif type(value) is list and value and path not in counted:
+            elif type(value) is list and value and path not in known:
                 found.update(_elements(path, value))
             else:
                 found[path] = value
