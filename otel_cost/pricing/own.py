@@ -61,7 +61,7 @@ class PriceFile:
             return None
         self._seen = seen
         found = tables.read(text, str(self._path), f"file:{self._path.name}")
-        if found.problems and not found.items and now is not None:
+        if now is not None and not found.items:  # as it also is for a moment while somebody writes it
             self._complaints.are(*found.problems, f"{self._path} has no price that can be read; {_LAST_GOOD}")
             return None
         self._complaints.are(*(f"{problem} (passed over)" for problem in found.problems))
@@ -98,6 +98,9 @@ class PriceUrl:
         if text is None:
             return None
         found = self._read(text)
+        if now is not None and found.version == now.version:
+            self._complaints.are()
+            return None
         if (found.problems and now is not None) or not found.items:  # half a file, or a page that says sorry
             self._etag = None
             self._complaints.are(*found.problems, f"{self._name} is not what it should be; {_LAST_GOOD}")
@@ -105,7 +108,7 @@ class PriceUrl:
         self._complaints.are(*(f"{problem} (passed over)" for problem in found.problems))
         if not found.problems:
             self._keep(text)
-        return None if now is not None and now.version == found.version else found
+        return found
 
     def _read(self, text: str) -> Table:
         return tables.read(text, self._name, self._version)
@@ -123,6 +126,8 @@ class PriceUrl:
                 body = response.read(_MOST_BYTES + 1)
                 if len(body) > _MOST_BYTES:
                     raise ValueError(f"it has more than {_MOST_BYTES} bytes")
+                if len(body) < int(response.headers.get("content-length") or 0):
+                    raise ValueError("it came only in part")
                 self._etag = response.headers.get("etag")
                 return str(body.decode("utf-8"))
         except urllib.error.HTTPError as error:

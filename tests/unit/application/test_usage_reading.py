@@ -7,8 +7,7 @@ import brotli
 import pytest
 import zstandard
 
-from otel_cost.usage import FORMATS, Reading, Usage, reader_of
-from otel_cost.usage import framing
+from otel_cost.usage import FORMATS, Reading, Usage, framing, reader_of
 
 CHAT = {
     "id": "chatcmpl-1",
