@@ -1,6 +1,10 @@
+from pathlib import Path
+
 import pytest
 
 from otel_cost import semconv
+
+OURS = [value for name, value in vars(semconv).items() if name.startswith(("COST_", "CALL_", "WASTE_"))]
 
 
 @pytest.mark.parametrize(
@@ -35,6 +39,10 @@ def test_every_shipped_dimension_is_one_and_comes_back_from_its_keys() -> None:
 
 
 def test_our_attributes_are_no_dimensions() -> None:
-    ours = [value for name, value in vars(semconv).items() if name.startswith(("COST_", "CALL_"))]
-    assert ours
-    assert [semconv.dimension_of(name) for name in ours] == [None] * len(ours)
+    assert OURS
+    assert [semconv.dimension_of(name) for name in OURS] == [None] * len(OURS)
+
+
+def test_our_attributes_are_in_the_reference(root: Path) -> None:
+    reference = (root / "docs/reference/attributes.md").read_text()
+    assert [name for name in OURS if f"`{name}`" not in reference] == []

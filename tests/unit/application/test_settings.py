@@ -41,6 +41,7 @@ def test_the_process_environment_is_read_where_none_is_given(monkeypatch: pytest
         (settings.URL, "http://costs.example:abc"),
         (settings.URL, "http://costs.example:70000"),
         (settings.URL, "http://costs example"),
+        (settings.INCLUDE_USAGE, "maybe"),
     ],
 )
 def test_a_bad_value_gets_one_clear_line_and_the_default(
