@@ -373,4 +373,5 @@ def _say_once(request: Request, reason: str | None) -> None:
     key = (request.provider, request.model)
     if key not in _said and len(_said) < _MOST_SAID:
         _said.add(key)
-        _logger.warning("the cost of calls to %r is unknown: %s", request.model, reason)
+        advice = pricing.advice(request.provider, request.model or "", reason)
+        _logger.warning("the cost of calls to %r is unknown: %s%s", request.model, reason, advice)

@@ -7,9 +7,9 @@ stands on a call's path: the table is loaded when the first call leaves, and a p
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from otel_cost import money
+from otel_cost import money, settings
 from otel_cost.pricing import catalogue, names, sources
 from otel_cost.pricing.cost import Cost
 from otel_cost.pricing.draft import draw_up
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from otel_cost.pricing.plan import Plan
     from otel_cost.usage import Usage
+
+_NO_PRICE: Final = "no price for"
 
 are_loaded = sources.are_loaded
 load_in_background = sources.load_in_background
@@ -51,12 +53,12 @@ def price(
     moment = datetime.now(UTC) if at is None else _in_utc(at)
     plan = _plan(provider, model, service_tier, moment, terms or {})
     if plan is None:
-        return Cost.unknown(f"no price for model {model!r} of {provider!r}")
+        return Cost.unknown(f"{_NO_PRICE} model {model!r} of {provider!r}")
     amount, doubts = plan.cost(usage)
     if amount is None:
-        return Cost.unknown(f"no price for {', '.join(doubts)} of model {model!r} of {provider!r}")
+        return Cost.unknown(f"{_NO_PRICE} {', '.join(doubts)} of model {model!r} of {provider!r}")
     cost = Cost(money.usd(amount), "known", "local", plan.version)
-    return cost.estimated(f"no price for {', '.join(doubts)}") if doubts else cost
+    return cost.estimated(f"{_NO_PRICE} {', '.join(doubts)}") if doubts else cost
 
 
 def _in_utc(moment: datetime) -> datetime:
@@ -69,6 +71,13 @@ def lines_to_add(provider: str, model: str) -> str:
         f"[[price]]\nprovider = {_quoted(names.provider_id(provider))}\nmodel = {_quoted(model)}\n"
         "input = …   # USD per million tokens\noutput = …  # USD per million tokens\n"
     )
+
+
+def advice(provider: str, model: str, reason: str | None) -> str:
+    """What to say to whoever runs the application where a model's cost is unknown for that `reason`; mostly nothing."""
+    if not (reason or "").startswith(_NO_PRICE):
+        return ""
+    return f". To give it a price, put into the file of {settings.PRICES.name}:\n{lines_to_add(provider, model)}"
 
 
 def _quoted(text: str) -> str:

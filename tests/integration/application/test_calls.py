@@ -250,6 +250,22 @@ def test_a_provider_that_nobody_named_is_metered_at_unknown_cost(
     assert len(provider.requests) == 2
 
 
+def test_a_model_without_a_price_is_said_once_with_what_to_put_into_the_price_file(
+    provider: StandIn, caplog: pytest.LogCaptureFixture
+) -> None:
+    with openai.OpenAI() as client:
+        for _ in range(2):
+            client.chat.completions.create(model="home-made", **ask())
+    (line,) = [record.getMessage() for record in caplog.records if "is unknown" in record.getMessage()]
+    assert line == (
+        "the cost of calls to 'home-made' is unknown: no price for model 'home-made' of 'openai'. "
+        "To give it a price, put into the file of OTEL_COST_PRICES:\n"
+        '[[price]]\nprovider = "openai"\nmodel = "home-made"\n'
+        "input = …   # USD per million tokens\noutput = …  # USD per million tokens\n"
+    )
+    assert len(provider.requests) == 2
+
+
 def test_a_model_without_a_price_keeps_its_tokens(provider: StandIn, spans: Any) -> None:
     with openai.OpenAI() as client:
         client.chat.completions.create(model="home-made", **ask())
