@@ -188,7 +188,8 @@ def _read(request: Request, headers: Mapping[str, str], body: bytes) -> Reading:
         with suppress(Exception):  # whatever a decoder makes of bytes that are none of its own
             reader = reader_of(request.wire_format, each)
             reader.feed(body)
-            return reader.reading()
+            if (reading := reader.reading()) != Reading():
+                return reading
     return Reading()
 
 

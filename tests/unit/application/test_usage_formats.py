@@ -13,6 +13,7 @@ from otel_cost import Metered, Usage
 
 OPENAI = "https://api.openai.com/v1"
 BEDROCK = "https://bedrock-runtime.us-east-1.amazonaws.com/model"
+VERTEX = "https://us-east5-aiplatform.googleapis.com/v1/projects/p/locations/us-east5/publishers"
 GEMINI = "https://generativelanguage.googleapis.com/v1beta/models"
 
 
@@ -293,8 +294,7 @@ WHOLE = {
         ),
     ),
     "Gemini's picture": (
-        "https://us-central1-aiplatform.googleapis.com/v1/projects/p/locations/us-central1/publishers/google/models/"
-        "gemini-2.5-flash-image:generateContent",
+        f"{VERTEX}/google/models/gemini-2.5-flash-image:generateContent",
         gemini(
             promptTokenCount=20,
             candidatesTokenCount=1299,
@@ -320,8 +320,7 @@ WHOLE = {
         Usage(261, input_image_tokens=258),
     ),
     "Vertex AI's older embeddings": (
-        "https://us-central1-aiplatform.googleapis.com/v1/projects/p/locations/us-central1/publishers/google/models/"
-        "text-embedding-005:predict",
+        f"{VERTEX}/google/models/text-embedding-005:predict",
         {
             "predictions": [
                 {"embeddings": {"values": [0.1], "statistics": {"token_count": 4, "truncated": False}}},
@@ -410,8 +409,7 @@ WHOLE = {
     ),
     "Jamba at Bedrock": (f"{BEDROCK}/ai21.jamba-1-5-mini-v1:0/invoke", chat(17, 8), Usage(17, 8)),
     "Claude at Vertex AI": (
-        "https://us-east5-aiplatform.googleapis.com/v1/projects/p/locations/us-east5/publishers/anthropic/models/"
-        "claude-sonnet-4-5@20250929:rawPredict",
+        f"{VERTEX}/anthropic/models/claude-sonnet-4-5@20250929:rawPredict",
         {"id": "msg_vrtx_1", "type": "message", "usage": {"input_tokens": 9, "output_tokens": 3}},
         Usage(9, 3),
     ),
@@ -606,8 +604,7 @@ STREAMS = {
     ),
     "Ollama": (
         "http://localhost:11434/api/generate",
-        b'{"model":"llama3","response":"Hey","done":false}\n'
-        b'{"model":"llama3","response":"","done":true,"prompt_eval_count":31,"eval_count":58}\n',
+        b'{"response":"Hey","done":false}\n{"response":"","done":true,"prompt_eval_count":31,"eval_count":58}\n',
         Usage(31, 58),
         None,
     ),
