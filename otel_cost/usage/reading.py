@@ -29,6 +29,7 @@ class Reader:
         self._framer = framer_of(headers.get("content-type", ""))
         self._statement = Statement(wire_format, headers)
         self._worth_reading, self._piece = _marks(wire_format)
+        self._pieces = tuple(f'"{name}"'.encode() for name in wire_format.pieces)
         self._held: list[bytes] = []
         self._size = 0  # of what is held
         self._at_once = 0  # until it is known who answers
@@ -72,7 +73,7 @@ class Reader:
         encoded, self._held, self._size = b"".join(self._held), [], 0
         for plain in self._decoder.steps(encoded):
             if self._knows_who_answers() and self._framer.is_whole_events(plain) and not self._may_say_more(plain):
-                self._output_events += len(self._piece.findall(plain))
+                self._output_events += max(map(plain.count, self._pieces))
                 continue
             for document in self._framer.feed(plain):
                 self._event(document)
@@ -133,16 +134,11 @@ def _marks(wire_format: WireFormat) -> tuple[re.Pattern[bytes], re.Pattern[bytes
             for part in places(meter)
             for place in part
         }
-    figures |= {
-        *(place.rpartition(".")[2] for place in wire_format.ends_with),
-        "groundingMetadata",
-        "gateway",
-        "status",
-        "error",
-    }
+    figures |= {place.rpartition(".")[2] for place in wire_format.ends_with} | wire_format.stream_ends
+    figures |= {"groundingMetadata", "gateway", "status", "error"}
     stated = "|".join(map(re.escape, sorted(figures)))
-    ends = "|".join(map(re.escape, sorted(wire_format.stream_ends)))
-    worth = rf'"(?:{stated})"\s*:\s*[^\snf]|"type"\s*:\s*"error"' + (rf'|"(?:{ends})"' if ends else "")
+    # Before a colon it is the name of something, which is not null or false; else it is what the event calls itself.
+    worth = rf'"(?:{stated})"\s*(?::\s*[^\snf]|[,}}])'
     pieces = "|".join(map(re.escape, wire_format.pieces))
     return re.compile(worth.encode()), re.compile(rf'"(?:{pieces})"\s*:\s*(?:\{{|\[\s*\{{|"[^"])'.encode())
 
