@@ -200,6 +200,23 @@ def test_a_caller_s_trace_that_is_not_sampled(
     assert {trace_id for trace_id, _, _ in backend.spans} == {2}
 
 
+def test_under_other_instrumentations_a_call_is_counted_once_too(
+    app: Callable[..., subprocess.Popen[str]], books: Books, backend: Backend
+) -> None:
+    program = """
+from openinference.instrumentation.openai import OpenAIInstrumentor as OpenInference
+from opentelemetry.instrumentation.openai import OpenAIInstrumentor as OpenLLMetry
+
+OpenLLMetry().instrument()
+OpenInference().instrument()
+ask()
+openai.OpenAI().responses.create(model="gpt-4o", input="[stand-in input=1000,output=200]")
+"""
+    end(app(program, OTEL_TRACES_SAMPLER="always_off"))
+    assert [cost for _, cost, _, _ in books.calls()] == [COST, COST]
+    assert backend.spans == []
+
+
 def test_with_the_spool_no_service_is_needed(
     app: Callable[..., subprocess.Popen[str]], books: Books, backend: Backend
 ) -> None:
