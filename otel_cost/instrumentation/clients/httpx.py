@@ -38,7 +38,7 @@ def wrap(module: Any) -> None:
             response = wrapped(outgoing.request, **outgoing.options)
             if exchange.may_be_refused(response.status_code) and exchange.is_refused(_error(module, response)):
                 response = wrapped(*args, **kwargs)
-        return _read(exchange, response, sync_tee)
+        return _read(exchange, outgoing.hidden_in(response), sync_tee)
 
     async def send_async(
         wrapped: Callable[..., Awaitable[Any]], _: object, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -53,7 +53,7 @@ def wrap(module: Any) -> None:
                 error = await _error_async(module, response)
                 if exchange.is_refused(error):
                     response = await wrapped(*args, **kwargs)
-        return _read(exchange, response, async_tee)
+        return _read(exchange, outgoing.hidden_in(response), async_tee)
 
     wrapt.wrap_function_wrapper(module, "Client.send", send)
     wrapt.wrap_function_wrapper(module, "AsyncClient.send", send_async)
@@ -80,12 +80,17 @@ def _wrap_hops(module: Any) -> None:
 
 
 class _Outgoing:
-    """A request of httpx or httpx2, and the options that it is sent with."""
+    """A request of httpx or httpx2.
 
-    __slots__ = ("_module", "options", "request")
+    Attributes:
+        request: what is sent: the application's request, or one that stands for it.
+        options: what it is sent with.
+    """
+
+    __slots__ = ("_module", "_said", "options", "request")
 
     def __init__(self, module: Any, request: Any, **options: Any) -> None:
-        self._module, self.request, self.options = module, request, options
+        self._module, self._said, self.request, self.options = module, request, request, options
 
     @property
     def method(self) -> str:
@@ -106,12 +111,18 @@ class _Outgoing:
             return b""
 
     def replace_body(self, body: bytes) -> bool:
-        said = self.request
+        said = self._said
         headers = self._module.Headers([pair for pair in said.headers.raw if pair[0].lower() != b"content-length"])
         self.request = self._module.Request(
             said.method, said.url, headers=headers, content=body, extensions=said.extensions
         )
         return True
+
+    def hidden_in(self, response: Any) -> Any:
+        """`response`, which names the application's own request as the one that it answers."""
+        if response.request is self.request:
+            response.request = self._said
+        return response
 
 
 def _error(module: Any, response: Any) -> bytes:

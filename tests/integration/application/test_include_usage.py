@@ -218,8 +218,10 @@ def test_a_request_of_the_applications_own_can_be_sent_again(provider: StandIn, 
     with httpx2.Client() as client:
         request = client.build_request("POST", f"{provider.openai_url}/chat/completions", json=BODY)
         said = request.content
-        answers = [client.send(request).text for _ in range(2)]
+        responses = [client.send(request) for _ in range(2)]
+    assert [response.request for response in responses] == [request, request]
     assert request.content == said
+    answers = [response.text for response in responses]
     assert not any('"choices": []' in answer for answer in answers)
     assert len(provider.requests) == 2
     assert [call["otel_cost.cost.status"] for call in spans.calls] == ["known", "known"]
