@@ -37,6 +37,7 @@ class Dialect:
         calls: its values for one call to a model. A span of any other kind repeats the sum of the spans below it.
         signs: attributes that show a call to a model where the kind is not on the span (yet).
         provider: who served the call.
+        before: what ends the provider's name, where the name of its API follows.
         request_model: the model that was asked for.
         response_model: the model that answered.
         response_id: the provider's id of the response.
@@ -56,6 +57,7 @@ class Dialect:
     calls: frozenset[str] = semconv.INFERENCE_OPERATIONS
     signs: Names = ()
     provider: Names = (semconv.GEN_AI_PROVIDER_NAME, "gen_ai.system")
+    before: str = "\n"
     request_model: Names = (semconv.GEN_AI_REQUEST_MODEL,)
     response_model: Names = (semconv.GEN_AI_RESPONSE_MODEL,)
     response_id: Names = (semconv.GEN_AI_RESPONSE_ID,)
@@ -165,6 +167,7 @@ DIALECTS: Final = (
             }
         ),
         provider=("gen_ai.system", "ai.model.provider"),
+        before=".",
         request_model=(semconv.GEN_AI_REQUEST_MODEL, "ai.model.id"),
         response_model=(semconv.GEN_AI_RESPONSE_MODEL, "ai.response.model"),
         response_id=(semconv.GEN_AI_RESPONSE_ID, "ai.response.id"),
@@ -278,7 +281,7 @@ def read(attributes: Mapping[str, Any], scope: str = "") -> Stated:
     provider = _text(attributes, dialect.provider)
     return Stated(
         usage,
-        provider.lower() if provider else None,
+        provider.lower().split(dialect.before)[0] if provider else None,
         _text(attributes, dialect.request_model),
         _text(attributes, dialect.response_model),
         _text(attributes, dialect.response_id),
