@@ -51,7 +51,7 @@ def price(
         A known cost; an estimated one where some of the usage has no price; an unknown one where the model has none.
     """
     moment = datetime.now(UTC) if at is None else _in_utc(at)
-    plan = _plan(provider, model, service_tier, moment, terms or {})
+    plan = plan_for(provider, model, service_tier, moment, terms or {})
     if plan is None:
         return Cost.unknown(f"{_NO_PRICE} model {model!r} of {provider!r}")
     amount, doubts = plan.cost(usage)
@@ -89,8 +89,11 @@ _plans: dict[tuple[object, ...], Plan | None] = {}
 _MOST_PLANS = 4096
 
 
-def _plan(provider: str, model: str, tier: str | None, moment: datetime, terms: Mapping[str, str]) -> Plan | None:
-    """The plan for a call, kept while no price changes: for the UTC day, or for the minute where hours matter."""
+def plan_for(provider: str, model: str, tier: str | None, moment: datetime, terms: Mapping[str, str]) -> Plan | None:
+    """The prices of a call; None where its model has none.
+
+    A plan is kept while no price changes: for the UTC day, or for the minute where hours matter.
+    """
     written = sources.written()
     day: tuple[object, ...] = (written.generation, provider, model, tier, moment.toordinal())
     if terms:

@@ -59,7 +59,7 @@ class _Sources:
             catalogue.load()
             self.read()
             self.loaded.set()
-        while self._own is not None:
+        while self._own is not None and self is _sources:
             with guard("refreshing prices"):
                 self._refresh(self._own)
             time.sleep(self._own.every)

@@ -12,7 +12,7 @@ from otel_cost import cli
 
 def test_every_command_is_there_and_has_help() -> None:
     names = entry_points(group="otel_cost.commands").names
-    assert {"run", "serve", "summary", "report", "dashboard", "demo"} <= names
+    assert {"run", "prices", "serve", "summary", "report", "dashboard", "demo"} <= names
     for name in names:
         result = CliRunner().invoke(cli.main, [name, "--help"])
         assert result.exit_code == 0, result.output
