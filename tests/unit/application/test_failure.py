@@ -2,8 +2,12 @@ import asyncio
 import json
 from typing import Any
 
+import aiohttp
+import httpx
 import httpx2
 import pytest
+import requests
+import urllib3
 
 from otel_cost.instrumentation.failure import Failure
 
@@ -45,8 +49,42 @@ def test_aws_states_its_code_in_a_header(header: str) -> None:
     assert str(Failure.of_status(429, {"x-amzn-errortype": header}, body)) == "429 ThrottlingException"
 
 
+NOBODY = "http://127.0.0.1:9/"
+
+
+def ask_aiohttp(url: str) -> None:
+    async def ask() -> None:
+        async with aiohttp.ClientSession() as session:
+            await session.post(url)
+
+    asyncio.run(ask())
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        httpx.post,
+        httpx2.post,
+        requests.post,
+        lambda url: urllib3.request("POST", url, retries=False),
+        lambda url: urllib3.request("POST", url, retries=0),
+        ask_aiohttp,
+    ],
+)
+def test_where_nobody_listens_nothing_was_sent(ask: Any) -> None:
+    with pytest.raises(Exception, match=r"(?i)connect|refused") as error:
+        ask(NOBODY)
+    assert not Failure.of_error(error.value).broke_off
+
+
+def test_an_error_that_was_being_handled_says_nothing_of_the_next() -> None:
+    late = httpx2.ReadTimeout("the second provider is slow")
+    late.__context__ = httpx2.ConnectError("the first is away")
+    assert Failure.of_error(late).broke_off
+
+
 def test_a_request_that_never_arrived_did_not_break_off() -> None:
     assert Failure.of_error(httpx2.ReadTimeout("")).broke_off
-    assert not Failure.of_error(httpx2.ConnectError("")).broke_off
+    assert Failure.of_error(None).broke_off
     assert not Failure.of_status(500, {}).broke_off
     assert Failure.of_error(asyncio.CancelledError()).given_up
