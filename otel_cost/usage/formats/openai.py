@@ -201,7 +201,10 @@ RUNS: Final = replace(
 EMBEDDINGS: Final = WireFormat(
     name="openai.embeddings",
     operation="embeddings",
-    paths=(r"/deployments/(?P<model>[^/]+)/embeddings", r"/(?:multimodal|contextualized)?embeddings"),
+    paths=(
+        r"/deployments/(?P<model>[^/]+)/embeddings",
+        r"(?<!/text)(?<!/api)/(?:multimodal|contextualized)?embeddings",
+    ),
     asks=("input", "inputs"),
     meters={
         "input_tokens": "prompt_tokens | total_tokens | input_tokens",
