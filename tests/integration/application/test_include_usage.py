@@ -262,6 +262,26 @@ def test_it_can_be_switched_off(provider: StandIn, spans: Any, monkeypatch: pyte
     assert call["gen_ai.usage.output_tokens"] > 0
 
 
+def test_a_stream_of_legacy_completions_is_asked_too(server: Any, spans: Any) -> None:
+    seen: list[Asked] = []
+    head = {"id": "cmpl-1", "object": "text_completion", "model": "gpt-3.5-turbo-instruct"}
+
+    def data(**more: Any) -> bytes:
+        return f"data: {json.dumps({**head, **more})}\n\n".encode()
+
+    def answer(asked: Asked) -> Answer:
+        seen.append(asked)
+        text = data(choices=[{"index": 0, "text": "one", "finish_reason": "stop"}], usage=None)
+        return Answer([text, data(choices=[], usage=USED), DONE])
+
+    with openai.OpenAI(base_url=server(answer), api_key="stand-in") as gpt:
+        chunks = list(gpt.completions.create(model="gpt-3.5-turbo-instruct", prompt="Why?", stream=True))
+    assert asks_usage(seen[0])
+    assert [chunk.choices[0].text for chunk in chunks] == ["one"]
+    assert spans.cost == Decimal("0.0019")  # 1000 x 1.50 + 200 x 2, per million
+    assert spans.call["otel_cost.cost.status"] == "known"
+
+
 def test_who_asks_sees_the_usage(provider: StandIn, spans: Any) -> None:
     with openai.OpenAI() as client:
         options: Any = {"include_usage": True}
