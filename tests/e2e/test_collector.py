@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 import signal
 import subprocess
 import sys
@@ -296,6 +297,33 @@ def test_the_ledger_s_pipeline_carries_calls_and_nothing_of_their_content(collec
     [scope] = resource.scope_spans
     keys = [{item.key for item in span.attributes} for span in scope.spans]
     assert keys == [{*CALL, semconv.COST_STATUS, semconv.COST_AMOUNT}, {*CALL, semconv.COST_STATUS}]
+
+
+def test_what_is_sampled_away_behind_the_branch_is_in_the_ledger_and_calls_that_are_not_sampled_are_not_taken(
+    serve: Start, collect: Start
+) -> None:
+    _, api = serve()
+    with Sink() as backend:
+        threading.Thread(target=backend.serve_forever, daemon=True).start()
+        collector = collect(
+            api,
+            f'processors::filter/sampled::trace_conditions: [\'span.attributes["{semconv.COST_AMOUNT}"] == "0.0045"\']',
+            "service::pipelines::traces/backend: "
+            "{receivers: [otlp], processors: [memory_limiter, filter/sampled], exporters: [otlp_http/backend]}",
+            backend=backend.url,
+        )
+        send(collector, calls("shop", "0.0045", "0.0000475"))
+        total = soon(lambda: (figures := get(f"{api}/v1/summary")["total"])["calls"] == 2 and figures)
+        [request] = soon(lambda: backend.requests)
+        otlp_http = collector.says(r'Starting HTTP server.*"endpoint": "(127\.0\.0\.1:\d+)"')
+        refused = httpx2.post(f"http://{otlp_http}{semconv.CALLS_PATH}", content=request.SerializeToString())
+        collector.end()
+        backend.shutdown()
+
+    assert Decimal(total["cost_usd"]) == Decimal("0.0045475")
+    amounts = re.findall(rf'key: "{semconv.COST_AMOUNT}"\s+value {{\s+string_value: "(.*)"', str(request))
+    assert amounts == ["0.0000475"]
+    assert refused.status_code == 404
 
 
 def test_nothing_is_lost_when_the_ledger_and_the_collector_are_killed(
