@@ -31,17 +31,17 @@ def wrap(module: Any) -> None:
         exchange = begin(outgoing)
         if exchange is None:
             return await wrapped(*args, **kwargs)
-        error_status = None
+        answered = None
         with exchange:
             try:
                 response = await wrapped(*args, **kwargs)
             except module.ClientResponseError as error:  # the application asked for one where the status is an error
                 if error.status < _FIRST_ERROR_STATUS:
                     raise
-                error_status = error
-        if error_status is not None:
-            exchange.answered_whole(error_status.status, plain(error_status.headers or {}), b"")
-            raise error_status
+                answered = error
+        if answered is not None:
+            exchange.answered_whole(answered.status, plain(answered.headers or {}), b"")
+            raise answered
         with guard("reading a response"):
             _read(exchange, response, is_decoded=outgoing.is_decoded)
         return response

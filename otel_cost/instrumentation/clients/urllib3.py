@@ -122,10 +122,21 @@ class _Tee:
         return piece
 
     def read_chunked(self, *args: Any, **kwargs: Any) -> Iterator[bytes]:
-        return self._pass("read_chunked", *args, shown=True, **kwargs)
+        try:
+            for piece in super().read_chunked(*args, **kwargs):  # type: ignore[misc] # the response's own
+                self._show(piece, decoded=bool(_decode_content(*args, **kwargs)))
+                yield piece
+        except GeneratorExit:
+            close(self._otel_cost_passing)  # what reads a chunk closes the connection where it is left
+            raise
+        except BaseException as error:
+            self._otel_cost_passing.stream_ends(error)
+            raise
+        self._otel_cost_passing.stream_ends()
 
     def stream(self, *args: Any, **kwargs: Any) -> Iterator[bytes]:
-        return self._pass("stream", *args, shown=False, **kwargs)  # it reads by the methods above
+        yield from super().stream(*args, **kwargs)  # type: ignore[misc] # the response's own; it reads by the others
+        self._otel_cost_passing.stream_ends()
 
     def close(self) -> None:
         try:
@@ -139,28 +150,16 @@ class _Tee:
         except BaseException as error:
             self._otel_cost_passing.stream_ends(error)
             raise
-        self._show(piece, decode=_decode_content(*args, **kwargs))
+        decode = _decode_content(*args, **kwargs)
+        self._show(piece, decoded=self.decode_content if decode is None else decode)
         return piece
 
-    def _pass(self, method: str, *args: Any, shown: bool, **kwargs: Any) -> Iterator[bytes]:
-        try:
-            for piece in getattr(super(), method)(*args, **kwargs):
-                if shown:
-                    self._show(piece, decode=_decode_content(*args, **kwargs))
-                yield piece
-        except GeneratorExit:
-            raise  # `close` ends the call
-        except BaseException as error:
-            self._otel_cost_passing.stream_ends(error)
-            raise
-        self._otel_cost_passing.stream_ends()
-
-    def _show(self, piece: bytes, *, decode: bool | None) -> None:
-        """Show `piece`, decoded where the reader did not ask for that."""
+    def _show(self, piece: bytes, *, decoded: bool) -> None:
+        """Show `piece`, its content decoded where the reader did not ask for that."""
         if not piece:
             return
         with guard("reading a piece of a response"):
-            if not (self.decode_content if decode is None else decode):
+            if not decoded:
                 if self._otel_cost_decoder is None:
                     self._otel_cost_decoder = decoder_of(self.headers.get("content-encoding", ""))
                 piece = self._otel_cost_decoder.decode(piece)
@@ -168,5 +167,5 @@ class _Tee:
 
 
 def _decode_content(_: Any = None, decode_content: Any = None, *__: Any, **___: Any) -> bool | None:
-    """Of a read's arguments, whether its content is to be decoded; None where the response knows."""
+    """Of a read's arguments, whether its content is to be decoded; None where they do not say."""
     return None if decode_content is None else bool(decode_content)
