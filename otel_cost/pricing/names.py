@@ -43,15 +43,13 @@ _ALIASES: Final[dict[str, str]] = {
 }
 _PROVIDERS: Final = {alias: name for name, aliases in _ALIASES.items() for alias in (name, *aliases.split())}
 
-_VERSIONS: Final = re.compile(
-    r"""(?:[-@:._/]?(?:
-        \d{4}-\d{2}-\d{2} | \d{2}-\d{2}(?:-\d{4})? | \d{2}-\d{4} | \d{3,8}   # a date, whole or in part, or 001
-        | v\d+(?::\d+)? | \d:\d+ | :\d+k?                                    # v1:0, and a longer context of Bedrock's
-        | latest | preview | beta | exp | experimental | default
-        | [0-9a-f]{32}                                                       # a fine-tuned deployment of Azure's
-    ))*""",
-    re.VERBOSE,
-)
+_VERSION = r"""(?:
+    \d{4}-\d{2}-\d{2} | \d{2}-\d{2}(?:-\d{4})? | \d{2}-\d{4} | \d{3,8}   # a date, whole or in part, or 001
+    | v\d+ | latest | preview | beta | exp | experimental | default
+    | [0-9a-f]{32}                                                       # a fine-tuned deployment of Azure's
+)"""
+_VERSIONS: Final = re.compile(rf"(?:[-@:._/]?{_VERSION})?(?:[-@._/]{_VERSION} | :\d+k?)*", re.VERBOSE)  # v1:0:200k
+_LONGEST_VERSION: Final = 48
 _SPEAKERS: Final = re.compile(r"(?:[a-z0-9-]+[./:])*")
 _SNAPSHOT: Final = re.compile(r"[-@](?:20\d{2}-\d{2}-\d{2}|20\d{6})$")
 _COMPACT_DATE: Final = re.compile(r"-(20\d{2})(0[1-9]|1[0-2])([0-2]\d|3[01])(?=$|[-:])")
@@ -90,6 +88,10 @@ def spellings(provider: str, model: str) -> Iterator[tuple[str, str]]:
         if colon:
             yield f"huggingface_{runs}", name
         return
+    if provider == "vercel":  # its gateway charges what the vendor does
+        vendor, _, name = plain.partition("/")
+        yield provider_id(vendor), name
+        return
     if plain.startswith("arn:"):  # …:foundation-model/anthropic.claude-…, …:inference-profile/us.anthropic.claude-…
         plain = plain.rpartition("/")[2]
         yield provider, plain
@@ -115,7 +117,7 @@ def without_date(model: str) -> str | None:
 
 def is_version(rest: str) -> bool:
     """Whether what follows a model's name only says which version of it."""
-    return _VERSIONS.fullmatch(rest) is not None
+    return len(rest) <= _LONGEST_VERSION and _VERSIONS.fullmatch(rest) is not None
 
 
 def is_speaker(before: str) -> bool:

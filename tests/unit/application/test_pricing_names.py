@@ -1,5 +1,6 @@
 """A provider and a model are known by every name in use, and by no other."""
 
+import time
 from datetime import UTC, datetime
 from decimal import Decimal
 
@@ -58,6 +59,17 @@ def test_a_provider_by_its_names(name: str, known_as: str) -> None:
     assert names.provider_id(name) == known_as
 
 
+@pytest.mark.parametrize(
+    "rest", ["1" * 47 + "x", "-v1:000" * 6 + "x", "-2026-01-01" * 4 + "x", "-" * 100_000, "1" * 100_000]
+)
+def test_no_name_takes_long_to_look_at(rest: str) -> None:
+    began = time.process_time()
+    assert not names.is_version(rest)
+    assert not names.is_speaker(f"{rest}!")
+    assert price("anthropic", f"claude-opus-4-1{rest}").status == "unknown"
+    assert time.process_time() - began < 10  # trying every way to take it apart would take years
+
+
 def test_every_alias_leads_to_a_provider_with_prices_or_to_none() -> None:
     listed = {provider.id for provider in get_snapshot().providers}
     without_prices = {"huggingface", "ibm-watsonx", "vercel"}
@@ -88,6 +100,7 @@ def test_every_alias_leads_to_a_provider_with_prices_or_to_none() -> None:
         ("openrouter", "openai/gpt-5.4-nano-20260317", "0.2"),
         ("openrouter", "nobody/heard-of:free", "0"),
         ("huggingface", "openai/gpt-oss-20b:groq", "0.1"),
+        ("vercel-gateway", "anthropic/claude-opus-5", "5"),
         ("fireworks", "accounts/fireworks/models/gpt-oss-20b", "0.07"),
         ("x_ai", "grok-3-latest", "3"),
         ("openai", "omni-moderation-latest", "0"),
