@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote
@@ -20,6 +21,8 @@ PROVIDERS: Final[Mapping[str, str]] = {
     "ai-gateway.helicone.ai": "helicone",
     "ai-gateway.vercel.sh": "vercel",
     "ai.mongodb.com": "voyage",
+    "aiplatform.*.rep.googleapis.com": "gcp.vertex_ai",
+    "*-aiplatform.googleapis.com": "gcp.vertex_ai",
     "aiplatform.googleapis.com": "gcp.vertex_ai",
     "anthropic.helicone.ai": "anthropic",
     "api-inference.huggingface.co": "huggingface",
@@ -30,9 +33,12 @@ PROVIDERS: Final[Mapping[str, str]] = {
     "api.avian.io": "avian",
     "api.cerebras.ai": "cerebras",
     "api.cloudflare.com": "cloudflare",
+    "*.api.cohere.ai": "cohere",
     "api.cohere.ai": "cohere",
+    "*.api.cohere.com": "cohere",
     "api.cohere.com": "cohere",
     "api.cursor.com": "cursor",
+    "*.api.deepgram.com": "deepgram",
     "api.deepgram.com": "deepgram",
     "api.deepinfra.com": "deepinfra",
     "api.deepseek.com": "deepseek",
@@ -52,6 +58,7 @@ PROVIDERS: Final[Mapping[str, str]] = {
     "api.moonshot.ai": "moonshot",
     "api.moonshot.cn": "moonshot",
     "api.novita.ai": "novita",
+    "*.api.openai.com": "openai",
     "api.openai.com": "openai",
     "api.openrouter.ai": "openrouter",
     "api.perplexity.ai": "perplexity",
@@ -70,49 +77,49 @@ PROVIDERS: Final[Mapping[str, str]] = {
     "api.upstage.ai": "upstage",
     "api.voyageai.com": "voyage",
     "api.writer.com": "writer",
+    "*.api.x.ai": "x_ai",
     "api.x.ai": "x_ai",
     "api.z.ai": "zai",
+    "*.azuredatabricks.net": "databricks",
+    "bedrock*.amazonaws.com": "aws.bedrock",
+    "bedrock*.amazonaws.com.cn": "aws.bedrock",
+    "bedrock*.api.aws": "aws.bedrock",
+    "*.bedrock*.vpce.amazonaws.com": "aws.bedrock",
+    "*.cloud.databricks.com": "databricks",
     "codestral.mistral.ai": "mistral_ai",
+    "*.cognitiveservices.azure.com": "azure.ai.openai",
     "dashscope-intl.aliyuncs.com": "dashscope",
     "dashscope-us.aliyuncs.com": "dashscope",
     "dashscope.aliyuncs.com": "dashscope",
+    "*.endpoints.huggingface.cloud": "huggingface",
     "gateway.helicone.ai": "helicone",
+    "*.gcp.databricks.com": "databricks",
     "generativelanguage.googleapis.com": "gcp.gemini",
     "inference.baseten.co": "baseten",
+    "*.inference.heroku.com": "heroku",
+    "inference.heroku.com": "heroku",
+    "*.inference.ml.azure.com": "azure.ai.inference",
     "integrate.api.nvidia.com": "nvidia",
+    "*.ml.cloud.ibm.com": "ibm.watsonx.ai",
+    "*.models.ai.azure.com": "azure.ai.inference",
     "models.github.ai": "github",
     "models.inference.ai.azure.com": "github",
     "oai.endpoints.kepler.ai.cloud.ovh.net": "ovhcloud",
     "oai.helicone.ai": "openai",
     "ollama.com": "ollama",
     "open.bigmodel.cn": "zhipuai",
+    "*.openai.azure.cn": "azure.ai.openai",
+    "*.openai.azure.com": "azure.ai.openai",
+    "*.openai.azure.us": "azure.ai.openai",
     "openrouter.ai": "openrouter",
+    "*.replicate.net": "replicate",
     "router.huggingface.co": "huggingface",
+    "*.services.ai.azure.com": "azure.ai.inference",
+    "stream.replicate.com": "replicate",
 }
-"""Host -> provider, where nothing else is said. Other hosts are named in `OTEL_COST_ENDPOINTS`."""
-
-_REGIONAL: Final = tuple(
-    (re.compile(pattern), provider)
-    for pattern, provider in (
-        (r"bedrock(?:-[a-z-]+)?\.[^.]+\.(?:amazonaws\.com(?:\.cn)?|api\.aws)", "aws.bedrock"),
-        (r".+\.bedrock(?:-[a-z-]+)?\.[^.]+\.vpce\.amazonaws\.com(?:\.cn)?", "aws.bedrock"),
-        (r".+\.(?:openai|cognitiveservices)\.azure\.(?:com|us|cn)", "azure.ai.openai"),
-        (r".+\.(?:services\.ai|models\.ai|inference\.ml|inference\.ai)\.azure\.com", "azure.ai.inference"),
-        (r".+-aiplatform\.googleapis\.com", "gcp.vertex_ai"),
-        (r"aiplatform\.[^.]+\.rep\.googleapis\.com", "gcp.vertex_ai"),
-        (r"[^.]+\.api\.openai\.com", "openai"),
-        (r"[^.]+\.api\.x\.ai", "x_ai"),
-        (r"[^.]+\.api\.cohere\.(?:com|ai)", "cohere"),
-        (r".+\.ml\.cloud\.ibm\.com", "ibm.watsonx.ai"),
-        (r".+\.endpoints\.huggingface\.cloud", "huggingface"),
-        (r"(?:[^.]+\.)?inference\.heroku\.com", "heroku"),
-        (r".+\.(?:cloud|gcp)\.databricks\.com", "databricks"),
-        (r".+\.azuredatabricks\.net", "databricks"),
-        (r".+\.modal\.(?:run|direct)", "modal"),
-        (r"(?:stream|[^.]*api)\.(?:[^.]+\.)*replicate\.(?:com|net)", "replicate"),
-        (r"(?:[^.]+\.)?api\.deepgram\.com", "deepgram"),
-    )
-)
+"""Host -> provider, where nothing else is said. Other hosts are named in `OTEL_COST_ENDPOINTS`. A ``*`` stands for what
+names a region or a customer."""
+_WILDCARDS: Final = tuple((host, name) for host, name in PROVIDERS.items() if "*" in host)
 
 _GATEWAYS: Final[Mapping[str, re.Pattern[str]]] = {
     "gateway.ai.cloudflare.com": re.compile(r"/v1/[^/]+/[^/]+/([^/]+)/"),
@@ -182,7 +189,7 @@ class Endpoint:
 @lru_cache(maxsize=1024)
 def provider_of(host: str) -> str | None:
     """The provider at `host`; None where nobody knows it. What is behind a gateway its path tells."""
-    found = PROVIDERS.get(host) or next((name for pattern, name in _REGIONAL if pattern.fullmatch(host)), None)
+    found = PROVIDERS.get(host) or next((name for pattern, name in _WILDCARDS if fnmatchcase(host, pattern)), None)
     return found or (_GATEWAY if host in _GATEWAYS else None)
 
 
