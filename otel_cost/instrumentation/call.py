@@ -6,17 +6,16 @@ import logging
 import threading
 import time
 from dataclasses import replace
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry import context, trace
-from opentelemetry.trace import SpanKind, StatusCode
+from opentelemetry.trace import StatusCode
 
-from otel_cost import attribution, counted, live_span, money, pricing, semconv
+from otel_cost import attribution, counted, live_span, pricing, semconv
 from otel_cost.budgets import STORE, Hold, Spend, budgets_in, input_tokens, learn, likely, likely_cost
 from otel_cost.budgets.memory import NOTHING
 from otel_cost.errors import BudgetExceededError
-from otel_cost.instrumentation import background, open_calls
+from otel_cost.instrumentation import background, call_span, open_calls
 from otel_cost.instrumentation.failure import Failure
 from otel_cost.metering import cost_of
 from otel_cost.pricing import Cost
@@ -24,7 +23,6 @@ from otel_cost.safety import guard
 from otel_cost.usage import Reading, Usage
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
 
     from opentelemetry.context import Context
 
@@ -55,7 +53,7 @@ class Call:
         self._above = live_span.live(trace.get_current_span(current))
         self._standing = live_span.adopt(self._above, self)  # spans of other instrumentations, the topmost first
         self._owns_span = not self._standing
-        self._span = self._standing[0].span if self._standing else _start_span(request, self._dimensions)
+        self._span = self._standing[0].span if self._standing else call_span.start(request, self._dimensions)
         self._hold: Hold | None = None
         self._reader: Any = None
         self._attempts = 0
@@ -202,7 +200,7 @@ class Call:
             self._span = self._standing[0].span
             return
         parent = trace.set_span_in_context(ended.span, context.Context())
-        self._span, self._owns_span = _start_span(self._request, self._dimensions, parent, self._started), True
+        self._span, self._owns_span = call_span.start(self._request, self._dimensions, parent, self._started), True
         live_span.cover(self._above)
 
     def attempt_failed(self, failure: Failure) -> None:
@@ -246,7 +244,7 @@ class Call:
             doubt = "the response was cut: about what it had used by then"
         elif reading.usage is None and reading.output_events:
             doubt = "the stream stated no usage (stream_options.include_usage asks for it)"
-        if doubt:
+        if doubt and not reading.unreadable:
             reading = self._at_least(reading)
         cost = cost_of(self._request, reading)
         failure = None if error is None else Failure.of_error(error)
@@ -267,7 +265,7 @@ class Call:
         open_calls.remove(self)
         usage = reading.usage if reading is not None else None
         if self._hold is not None:
-            STORE.settle(self._hold, _spend(self._hold, cost, usage))
+            STORE.settle(self._hold, _spend(self._hold, cost, reading))
         if reading is not None:
             models = frozenset({self._request.model, reading.model} - {None})
             counted.add(reading.response_id, models, usage)
@@ -284,8 +282,8 @@ class Call:
             semconv.CALL_ATTEMPTS: self._attempts,
             **live_span.cost_attributes(cost),
             **live_span.budget_attributes(self._budgets, self._dimensions),
-            **_reading_attributes(reading),
-            **_failure_attributes(self._failures),
+            **call_span.answered(reading),
+            **call_span.failed(self._failures),
         }
         if error is not None:
             self._attributes[semconv.ERROR_TYPE] = error
@@ -299,7 +297,7 @@ class Call:
 
     def _asked(self) -> dict[str, Any]:
         """What was asked, for a span that says it in another way or not at all; which operation, it may know better."""
-        asked = _request_attributes(self._request, self._dimensions)
+        asked = call_span.asked(self._request, self._dimensions)
         stated = getattr(self._span, "attributes", None) or {}
         if semconv.GEN_AI_OPERATION_NAME in stated:
             del asked[semconv.GEN_AI_OPERATION_NAME]
@@ -308,60 +306,13 @@ class Call:
         return asked
 
 
-def _spend(hold: Hold, cost: Cost, usage: Usage | None) -> Spend:
+def _spend(hold: Hold, cost: Cost, reading: Reading | None) -> Spend:
     """What a call takes from its budgets: what it cost, or, where nobody knows that, what was held for it."""
     unknown = cost.amount is None
     tokens = hold.ask.tokens if unknown else 0
-    return Spend(hold.ask.usd if unknown else cost.amount, usage.total_tokens if usage is not None else tokens)
-
-
-@lru_cache(maxsize=1)
-def _tracer() -> trace.Tracer:
-    return trace.get_tracer(live_span.OWN_SCOPE)
-
-
-def _start_span(
-    request: Request, dimensions: Mapping[str, str], parent: Context | None = None, start_time: int | None = None
-) -> trace.Span:
-    name = f"{request.wire_format.operation} {request.model or ''}".strip()
-    attributes = _request_attributes(request, dimensions)
-    return _tracer().start_span(name, parent, SpanKind.CLIENT, attributes, start_time=start_time)
-
-
-def _request_attributes(request: Request, dimensions: Mapping[str, str]) -> dict[str, Any]:
-    attributes: dict[str, Any] = {
-        **{semconv.dimension_key(dimension): id_ for dimension, id_ in dimensions.items()},
-        semconv.GEN_AI_OPERATION_NAME: request.wire_format.operation,
-        semconv.GEN_AI_PROVIDER_NAME: request.provider,
-        semconv.GEN_AI_REQUEST_MODEL: request.model,
-        semconv.GEN_AI_REQUEST_MAX_TOKENS: request.max_output_tokens or None,
-        semconv.GEN_AI_REQUEST_STREAM: request.stream or None,
-        semconv.SERVER_ADDRESS: request.host,
-        semconv.SERVER_PORT: request.port,
-    }
-    return {key: value for key, value in attributes.items() if value is not None}
-
-
-def _reading_attributes(reading: Reading | None) -> Mapping[str, Any]:
-    if reading is None:
-        return {}
-    stated = {semconv.GEN_AI_RESPONSE_MODEL: reading.model, semconv.GEN_AI_RESPONSE_ID: reading.response_id}
-    usage = live_span.usage_attributes(reading.usage) if reading.usage is not None else {}
-    return {**{key: value for key, value in stated.items() if value is not None}, **usage}
-
-
-def _failure_attributes(failures: list[Failure]) -> Mapping[str, Any]:
-    """Each failed attempt, and what those that broke off may have cost beside the call's own cost."""
-    if not failures:
-        return {}
-    found: dict[str, Any] = {semconv.CALL_FAILURES: [str(failure) for failure in failures]}
-    wasted = [failure.may_have_cost for failure in failures if failure.broke_off]
-    if wasted:
-        amounts = [amount for amount in wasted if amount is not None]
-        found[semconv.WASTE_STATUS] = "estimated" if len(amounts) == len(wasted) else "unknown"
-        if len(amounts) == len(wasted):
-            found[semconv.WASTE_AMOUNT] = money.text(sum(amounts, money.usd(0)))
-    return found
+    if reading is not None and reading.usage is not None:
+        tokens = reading.total_tokens
+    return Spend(hold.ask.usd if unknown else cost.amount, tokens)
 
 
 _MOST_SAID = 1000

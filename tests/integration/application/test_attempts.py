@@ -168,6 +168,18 @@ def test_a_plain_clients_error_that_passes_by_ends_its_call(
     assert open_calls._open == set()
 
 
+def test_an_error_that_nobody_reads_ends_with_the_process(spans: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    with serving(lambda _: Answer([QUOTA], 429, JSON)) as url, httpx2.Client() as plain:
+        monkeypatch.setenv("OTEL_COST_ENDPOINTS", f"{url}=openai")
+        request = plain.build_request("POST", f"{url}/chat/completions", json={"model": "gpt-4o", "messages": []})
+        response = plain.send(request, stream=True)
+        assert spans.calls == []
+        open_calls.end_all()
+        assert (spans.call["error.type"], spans.cost) == ("429", 0)
+        response.close()
+    assert len(spans.calls) == 1
+
+
 @pytest.mark.parametrize(
     ("steering", "limit", "outcome"), [("", "1", "ok"), (",status=500", "1", "error"), ("", "0.0050", "refused")]
 )

@@ -122,6 +122,21 @@ def test_an_error_in_the_place_of_a_message_is_of_unknown_cost(server: Server, s
     assert (account.held_usd, account.under_way) == (0, 0)
 
 
+def test_a_budget_in_tokens_counts_the_passes_that_the_total_leaves_out(server: Server, spans: Any) -> None:
+    compaction = {"type": "compaction", "input_tokens": 5000, "output_tokens": 300}
+    usage = {"input_tokens": 1000, "output_tokens": 200, "iterations": [compaction]}
+    message: Any = START["message"]
+    message = {**message, "usage": usage}
+    url = server(Answer([json.dumps(message).encode()], headers=JSON), "anthropic")
+    with (
+        otel_cost.budget("run", "r1", limit_tokens=100_000),
+        anthropic.Anthropic(base_url=url, api_key="stand-in") as claude,
+    ):
+        claude.messages.create(model="claude-sonnet-4-5", max_tokens=300, messages=MESSAGES)
+    assert spans.cost == Decimal("0.0255")  # 6000 x 3 + 500 x 15, per million
+    assert STORE.spent("run", "r1").spent_tokens == 6500
+
+
 # --- OpenAI responses ----------------------------------------------------------------------------------------------
 def response(status: str, **more: Any) -> dict[str, Any]:
     return {"id": "resp_1", "object": "response", "model": "gpt-4o", "status": status, "output": [], **more}

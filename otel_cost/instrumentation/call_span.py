@@ -1,0 +1,71 @@
+"""The span of a call: started where no other instrumentation's stands for it, and what is put on either."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from opentelemetry import trace
+from opentelemetry.trace import SpanKind
+
+from otel_cost import live_span, money, semconv
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from opentelemetry.context import Context
+
+    from otel_cost.instrumentation.failure import Failure
+    from otel_cost.usage import Reading, Request
+
+
+@lru_cache(maxsize=1)
+def _tracer() -> trace.Tracer:
+    return trace.get_tracer(live_span.OWN_SCOPE)
+
+
+def start(
+    request: Request, dimensions: Mapping[str, str], parent: Context | None = None, start_time: int | None = None
+) -> trace.Span:
+    """A span of our own for the call that `request` is; started then, where `start_time` says when."""
+    name = f"{request.wire_format.operation} {request.model or ''}".strip()
+    attributes = asked(request, dimensions)
+    return _tracer().start_span(name, parent, SpanKind.CLIENT, attributes, start_time=start_time)
+
+
+def asked(request: Request, dimensions: Mapping[str, str]) -> dict[str, Any]:
+    """Attributes: what is asked, and who pays."""
+    attributes: dict[str, Any] = {
+        **{semconv.dimension_key(dimension): id_ for dimension, id_ in dimensions.items()},
+        semconv.GEN_AI_OPERATION_NAME: request.wire_format.operation,
+        semconv.GEN_AI_PROVIDER_NAME: request.provider,
+        semconv.GEN_AI_REQUEST_MODEL: request.model,
+        semconv.GEN_AI_REQUEST_MAX_TOKENS: request.max_output_tokens or None,
+        semconv.GEN_AI_REQUEST_STREAM: request.stream or None,
+        semconv.SERVER_ADDRESS: request.host,
+        semconv.SERVER_PORT: request.port,
+    }
+    return {key: value for key, value in attributes.items() if value is not None}
+
+
+def answered(reading: Reading | None) -> Mapping[str, Any]:
+    """Attributes: what the answer said."""
+    if reading is None:
+        return {}
+    stated = {semconv.GEN_AI_RESPONSE_MODEL: reading.model, semconv.GEN_AI_RESPONSE_ID: reading.response_id}
+    usage = live_span.usage_attributes(reading.usage) if reading.usage is not None else {}
+    return {**{key: value for key, value in stated.items() if value is not None}, **usage}
+
+
+def failed(failures: Sequence[Failure]) -> Mapping[str, Any]:
+    """Attributes: each failed attempt, and what those that broke off may have cost beside the call's own cost."""
+    if not failures:
+        return {}
+    found: dict[str, Any] = {semconv.CALL_FAILURES: [str(failure) for failure in failures]}
+    wasted = [failure.may_have_cost for failure in failures if failure.broke_off]
+    if wasted:
+        amounts = [amount for amount in wasted if amount is not None]
+        found[semconv.WASTE_STATUS] = "estimated" if len(amounts) == len(wasted) else "unknown"
+        if len(amounts) == len(wasted):
+            found[semconv.WASTE_AMOUNT] = money.text(sum(amounts, money.usd(0)))
+    return found
