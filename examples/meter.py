@@ -3,7 +3,7 @@
     python examples/meter.py exchanges.jsonl
 
 Each line of the log is an exchange with a provider, as any gateway can write it down:
-{"url": "https://api.openai.com/v1/chat/completions", "request": {...}, "status": 200, "headers": {...}, "response": "..."}
+{"url": "https://api.openai.com/v1/responses", "request": {...}, "status": 200, "headers": {...}, "response": "..."}
 """
 
 from __future__ import annotations
