@@ -150,4 +150,6 @@ def decoder_of(encoding: str) -> Decoder:
     applied = [name for name in names if name not in ("", "identity")]
     if len(applied) > _MOST_STAGES:
         raise LookupError(f"{len(applied)} content encodings")
+    if unknown := [name for name in applied if name not in _STAGES]:
+        raise LookupError(f"content encoding {unknown[0]}")
     return Decoder([_STAGES[name]() for name in reversed(applied)])
