@@ -186,7 +186,9 @@ class Exchange(Aside):
         """Put the question for usage into the request, where it is wanted and `body` has it not. Returns itself."""
         with guard("asking a stream for its usage"):
             more = include_usage.asking(self._asked, self._outgoing.url, self._outgoing.headers, body)
-            self._cuts = more is not None and self._outgoing.replace_body(more)
+            if more is not None and self._outgoing.replace_body(more):
+                self._cuts = True
+                self._outgoing.headers["accept-encoding"] = "identity"  # what is encoded we must decode, to cut it
         return self
 
     def is_sent_by(self, inner: Outgoing, body: bytes) -> bool:

@@ -119,6 +119,7 @@ def test_the_application_reads_the_other_bytes_exactly(
 ) -> None:
     def answer(asked: Asked) -> Answer:
         assert asks_usage(asked)
+        assert asked.headers["accept-encoding"] == "identity"  # which a server may pass over
         if not encoding:
             return Answer(EVENTS_SENT)
         return Answer([gzip.compress(b"".join(EVENTS_SENT))], headers={**EVENTS, "content-encoding": encoding})
@@ -170,6 +171,7 @@ def test_an_endpoint_that_refuses_the_question_gets_the_request_as_it_was_and_is
     url = server(refusing(seen, status))
     assert [len(read(base_url=url)) for _ in range(2)] == [1, 1]
     assert [asks_usage(asked) for asked in seen] == [True, False, False]
+    assert [asked.headers["accept-encoding"] == "identity" for asked in seen] == [True, False, False]
     assert seen[1].body == seen[2].body
     assert [call["otel_cost.call.attempts"] for call in spans.calls] == [2, 1]
     assert not any("otel_cost.call.failures" in call for call in spans.calls)
