@@ -30,11 +30,13 @@ class _Draft:
         self._met: set[str] = set()
         self._per_request = Decimal(0)
         self._least_seconds = 0
+        self._doubt: str | None = None
         self._version: str | None = None
 
     def take_listed(self, listed: Listed) -> None:
         """What is published for the model: its standard prices, and over them those for a call of this kind."""
         asked = self._asked
+        self._doubt = listed.doubt
         prices, per_request = listed.prices(asked.moment)
         self._per_request = per_request or Decimal(0)
         self._version = catalogue.version()
@@ -68,6 +70,8 @@ class _Draft:
         if item.tiers:
             self._met.add("service_tier")
         self._met |= item.terms.keys()
+        if "input_tokens" in item.prices and not item.special:  # who says what this very model costs means no other
+            self._doubt = None
         for meter, price in item.prices.items():
             if item.special:
                 self._special.add(meter)
@@ -87,16 +91,17 @@ class _Draft:
         for meter in self._prices.keys() & set(meters):
             self._prices[meter] = tuple((start, ARITHMETIC.multiply(usd, factor)) for start, usd in self._prices[meter])
 
-    def plan(self, doubts: Sequence[str]) -> Plan | None:
+    def plan(self) -> Plan | None:
         """The plan; None where nobody says anything of the model."""
         if not self._prices and not self._per_request:
             return None
         asked = self._asked
+        doubts = [self._doubt] if self._doubt else []
         if asked.tier and "service_tier" not in self._met:
-            doubts = [*doubts, f"service tier {asked.tier!r}"]
+            doubts.append(f"service tier {asked.tier!r}")
         for term, value in asked.terms.items():
             if value.lower() not in _ORDINARY and term not in self._met:
-                doubts = [*doubts, f"{term} {value!r}"]
+                doubts.append(f"{term} {value!r}")
         return lay_out(
             self._prices,
             per_request=self._per_request,
@@ -113,4 +118,4 @@ def draw_up(asked: Asked, listed: Listed | None, tables: Sequence[Table]) -> Pla
         draft.take_listed(listed)
     for table in tables:
         draft.take_table(table)
-    return draft.plan([listed.doubt] if listed is not None and listed.doubt else [])
+    return draft.plan()

@@ -182,6 +182,12 @@ def test_prices_for_calls_on_terms() -> None:
     assert cost_of(text) == (Decimal("2.5"), [])
 
 
+def test_who_states_what_a_model_costs_leaves_no_doubt_which_one_it_is() -> None:
+    dated = "gpt-4o-mini-tts-2031-01-31"
+    assert cost_of(item("input = 9"), model=dated) == (Decimal("0.6"), ["this version of the model"])
+    assert cost_of(item("input = 9", model='"gpt-4o-mini-tts-*"'), model=dated) == (9, [])
+
+
 def test_a_discount_is_on_what_is_published_and_not_on_what_is_stated() -> None:
     usage = Usage(1_000_000, 1_000_000, web_searches=1)
     # gpt-4o is published at 2.50 and 10, a web search at 0.01
@@ -329,6 +335,8 @@ def _matters(fact: tables.Item, facts: Table, pattern: str) -> bool:
                 AT,
                 datetime(2026, 10, 2, 2, tzinfo=UTC),
                 datetime(2026, 11, 22, 2, tzinfo=UTC),
+                datetime(2026, 11, 18, 2, tzinfo=UTC),
+                datetime(2026, 11, 18, 7, tzinfo=UTC),
                 datetime(2026, 7, 1, 2, tzinfo=UTC),
                 datetime(2025, 9, 10, 2, tzinfo=UTC),
             ):
