@@ -184,13 +184,13 @@ def _metered(request: Request, reading: Reading, cost: Cost) -> Metered:
 def _read(request: Request, headers: Mapping[str, str], body: bytes) -> Reading:
     """What `body` says. Whoever kept it may have decoded it, and kept the header that says that it is encoded."""
     plain = {name: value for name, value in headers.items() if name != "content-encoding"}
-    for each in (headers, plain):
+    readings = []
+    for each in (headers, plain) if len(plain) < len(headers) else (headers,):
         with suppress(Exception):  # whatever a decoder makes of bytes that are none of its own
             reader = reader_of(request.wire_format, each)
             reader.feed(body)
-            if (reading := reader.reading()) != Reading():
-                return reading
-    return Reading()
+            readings.append(reader.reading())
+    return max(readings, key=lambda reading: (reading.complete, reading.usage is not None), default=Reading())
 
 
 def cost_of(request: Request, reading: Reading, at: datetime | None = None) -> Cost:

@@ -159,9 +159,12 @@ _DIALECTS: Final[Mapping[tuple[str, str], str]] = {
 }
 """Providers that speak a format in a way of their own."""
 
+_HUGGINGFACE_SELLERS: Final = words(
+    "cerebras fireworks-ai groq hyperbolic nebius novita nscale ovhcloud publicai sambanova together"
+)
 TAKES_INCLUDE_USAGE: Final = frozenset(
     {"openai", "azure.ai.openai", "azure.ai.inference", "deepseek", "huggingface", "ollama"}
-)
+) | {f"huggingface_{seller}" for seller in _HUGGINGFACE_SELLERS}
 """Providers that take ``stream_options.include_usage`` in a request, and need it. Of the others some refuse it, and
 most state the usage of every stream anyway."""
 
@@ -207,6 +210,12 @@ def provider_at(host: str, path: str) -> str | None:
     if provider == "azure.ai.inference" and path.lstrip("/").startswith("openai/"):
         return "azure.ai.openai"
     return provider
+
+
+def seller_of(provider: str | None, model: str | None) -> str | None:
+    """The provider whose prices hold, where the name of the model says who serves it behind Hugging Face's router."""
+    seller = model.rpartition(":")[2] if provider == "huggingface" and model is not None else ""
+    return f"huggingface_{seller}" if seller in _HUGGINGFACE_SELLERS else provider
 
 
 def _patterns(lines: Mapping[WireFormat, tuple[str, ...]]) -> tuple[tuple[WireFormat, re.Pattern[str]], ...]:

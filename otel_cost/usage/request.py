@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from otel_cost import settings
-from otel_cost.usage.endpoints import Endpoint, endpoint_at, may_be_call, provider_at, provider_of
+from otel_cost.usage.endpoints import Endpoint, endpoint_at, may_be_call, provider_at, provider_of, seller_of
 from otel_cost.usage.formats import FORMATS
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ def recognise(method: str, url: str, body: bytes, *, by_path: bool = False) -> R
     wire_format = endpoint.wire_format
     if not by_path and not origin.known and provider is None and not _has_shape(wire_format, model, fields):
         return None
-    provider = provider or wire_format.provider
+    provider = seller_of(provider, model) or wire_format.provider
     media_size = _media_size(body)
     return Request(
         wire_format=wire_format,

@@ -65,6 +65,12 @@ def test_a_body_is_read_encoded_as_its_headers_say_or_already_decoded() -> None:
         call = otel_cost.meter(url=CHAT, response_headers={"Content-Encoding": "gzip"}, response_body=body)
         assert call is not None
         assert call.usage == Usage(1000, 200, cache_read_tokens=600)
+    url = "https://bedrock-runtime.us-east-1.amazonaws.com/model/m/invoke"
+    headers = {"content-encoding": "gzip", "x-amzn-bedrock-input-token-count": "5"}
+    answer = b'{"id": "msg_1", "usage": {"input_tokens": 5}}'
+    kept = otel_cost.meter(url=url, response_headers=headers, response_body=answer)
+    assert kept is not None
+    assert (kept.response_id, kept.usage) == ("msg_1", Usage(5))
     call = otel_cost.meter(url=CHAT, response_headers={"content-encoding": "rot13"}, response_body=b"cnff")
     assert call is not None
     assert call.cost.status == "unknown"
@@ -89,6 +95,12 @@ def test_bedrock_is_priced_by_the_name_that_says_where_the_model_runs() -> None:
     answer = {"model": "claude-sonnet-4-5-20250929", "usage": {"input_tokens": 100_000, "output_tokens": 0}}
     assert metered(answer, url.format("global.")).cost.amount == Decimal("0.3")
     assert metered(answer, url.format("us.")).cost.amount == Decimal("0.33")
+
+
+def test_what_is_no_count_is_unknown_and_said() -> None:
+    call = metered({"model": "gpt-4o", "usage": {"prompt_tokens": "12"}})
+    assert (call.usage, call.cost.status) == (None, "unknown")
+    assert call.cost.reason == "the response states what is no count: prompt_tokens='12'"
 
 
 # --- a cost that the provider states --------------------------------------------------------------------------------

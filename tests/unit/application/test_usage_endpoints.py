@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from otel_cost.usage import FORMATS, Request, is_providers, recognise
+from otel_cost.usage import FORMATS, TAKES_INCLUDE_USAGE, Request, is_providers, recognise
 from otel_cost.usage.endpoints import may_be_call
 
 
@@ -197,6 +197,17 @@ def test_a_call_retrieves_nothing() -> None:
     request = asked("https://api.openai.com/v1/responses", model="m", input="Hi")
     assert request is not None
     assert request.retrieves is None
+
+
+@pytest.mark.parametrize(
+    ("model", "provider"),
+    [("Qwen/Qwen3:groq", "huggingface_groq"), ("Qwen/Qwen3:cheapest", "huggingface"), ("Qwen/Qwen3", "huggingface")],
+)
+def test_the_model_may_name_who_serves_it_behind_a_router(model: str, provider: str) -> None:
+    request = asked("https://router.huggingface.co/v1/chat/completions", model=model)
+    assert request is not None
+    assert request.provider == provider
+    assert request.provider in TAKES_INCLUDE_USAGE
 
 
 def test_ollama_is_known_by_its_own_path_wherever_it_runs() -> None:

@@ -10,6 +10,7 @@ import pytest
 
 import otel_cost
 from otel_cost import Metered, Usage
+from otel_cost.usage import Reading
 
 OPENAI = "https://api.openai.com/v1"
 BEDROCK = "https://bedrock-runtime.us-east-1.amazonaws.com/model"
@@ -875,3 +876,21 @@ def test_what_is_in_doubt_is_an_estimate(answer: dict[str, object], reason: str)
 def test_what_changes_no_price_leaves_the_cost_known(more: dict[str, object]) -> None:
     call = metered(f"{OPENAI}/chat/completions", {**chat(20, 10, **more), "model": "gpt-4o"})
     assert call.cost.status == "known"
+
+
+def test_what_a_budget_in_tokens_counts_is_all_of_it() -> None:
+    usages = (("claude-fable-5", Usage(2564, 99)),)
+    assert Reading(usage=Usage(2482, 166), shares=usages).total_tokens == 2482 + 166 + 2564 + 99
+    assert Reading().total_tokens == 0
+
+
+def test_a_list_that_tells_nothing_apart_is_not_taken_for_a_figure() -> None:
+    call = metered(f"{OPENAI}/chat/completions", {**chat(20, 10, parts=[{"n": 1}, 2]), "model": "gpt-4o"})
+    assert (call.cost.status, call.cost.reason) == ("estimated", "no price for parts")
+
+
+def test_a_tool_that_makes_pictures_without_any_adds_nothing() -> None:
+    usage = {"image_gen": {"input_tokens": 0, "output_tokens": 0, "total_tokens": 0}, "web_search": {"num_requests": 0}}
+    tools = [{"type": "web_search"}, {"type": "image_generation", "model": "gpt-image-1"}]
+    call = metered(f"{OPENAI}/responses", response([], tools=tools, tool_usage=usage))
+    assert (call.shares, call.cost.status) == ((), "known")
