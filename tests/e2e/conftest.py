@@ -115,13 +115,12 @@ class Backends:
 
 
 @pytest.fixture(scope="module")
-def backends(
+def phoenix(
     start: Callable[..., Program], fetched: Callable[..., Path], root: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Backends:
-    """Phoenix and Jaeger, on free ports, with nothing in them."""
-    folder = root / "tests" / "e2e" / "backends"
-    phoenix = start(
-        fetched("uv", str(folder / "install.py"), "phoenix"),
+) -> str:
+    """Where a Phoenix answers, with nothing in it."""
+    program = start(
+        fetched("uv", str(root / "tests" / "e2e" / "backends" / "install.py"), "phoenix"),
         "serve",
         PHOENIX_HOST="127.0.0.1",
         PHOENIX_PORT="0",
@@ -132,9 +131,16 @@ def backends(
         PHOENIX_DISABLE_AGENT_ASSISTANT="true",
         PHOENIX_ENABLE_MCP_SERVER="false",
     )
+    return program.says(r"Uvicorn running on (http://127\.0\.0\.1:\d+)")
+
+
+@pytest.fixture(scope="module")
+def backends(start: Callable[..., Program], fetched: Callable[..., Path], root: Path, phoenix: str) -> Backends:
+    """Phoenix and Jaeger, on free ports, with nothing in them."""
+    folder = root / "tests" / "e2e" / "backends"
     jaeger = start(fetched("go", str(folder / "install.py"), "jaeger"), "--config", folder / "jaeger.yaml")
     return Backends(
-        phoenix=phoenix.says(r"Uvicorn running on (http://127\.0\.0\.1:\d+)"),
+        phoenix=phoenix,
         jaeger="http://" + jaeger.says(r'Query server started.*"http_addr": "(127\.0\.0\.1:\d+)"'),
         jaeger_otlp="http://" + jaeger.says(r'otlpreceiver.*Starting HTTP server.*"endpoint": "(127\.0\.0\.1:\d+)"'),
     )
