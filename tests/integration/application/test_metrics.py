@@ -1,6 +1,8 @@
 """Metrics of calls, by a real meter provider and a real Prometheus exporter."""
 
+import io
 import logging
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,7 @@ import pytest
 from opentelemetry import metrics as api
 from opentelemetry import trace
 from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from opentelemetry.sdk.metrics.export import ConsoleMetricExporter, InMemoryMetricReader, PeriodicExportingMetricReader
 
 import otel_cost
 from otel_cost import metrics, settings
@@ -117,6 +119,19 @@ def test_names_without_end_are_counted_together(measured: Measured, monkeypatch:
             metrics.record({**MODEL, "gen_ai.request.model": f"m{number}", "otel_cost.cost.status": "unknown"})
     counts = {labels["gen_ai.request.model"]: point.value for labels, point in measured["otel_cost.calls.unpriced"]}
     assert counts == {"m0": 2, "m1": 2, "m2": 2, "other": 14}
+
+
+def test_what_was_counted_is_exported_before_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(api, "get_meter_provider", api.NoOpMeterProvider)
+    metrics.flush(1000)  # there is nobody to export it
+    output = io.StringIO()
+    reader = PeriodicExportingMetricReader(ConsoleMetricExporter(output), export_interval_millis=math.inf)
+    provider = MeterProvider([reader], shutdown_on_exit=False)
+    provider.get_meter("app").create_counter("calls").add(1)
+    monkeypatch.setattr(api, "get_meter_provider", lambda: provider)
+    metrics.flush(1000)
+    assert '"calls"' in output.getvalue()
+    provider.shutdown()
 
 
 def test_calls_that_are_not_sampled_are_counted_and_prometheus_is_served(

@@ -70,6 +70,10 @@ def by_http(service: Service) -> SpanExporter:
     return HttpExporter(endpoint=f"{service.url}/v1/traces")
 
 
+def by_http_for_the_ledger_alone(service: Service) -> SpanExporter:
+    return HttpExporter(endpoint=f"{service.url}/v1/calls")
+
+
 def by_http_gzip(service: Service) -> SpanExporter:
     return HttpExporter(endpoint=f"{service.url}/v1/traces", compression=Compression.Gzip)
 
@@ -79,7 +83,7 @@ def calls(service: Service) -> int:
     return found
 
 
-@pytest.mark.parametrize("make", [by_grpc, by_grpc_gzip, by_http, by_http_gzip])
+@pytest.mark.parametrize("make", [by_grpc, by_grpc_gzip, by_http, by_http_for_the_ledger_alone, by_http_gzip])
 def test_what_an_exporter_was_told_is_taken_stands_in_the_books_once(
     service: Service, make: Callable[[Service], SpanExporter]
 ) -> None:

@@ -142,6 +142,20 @@ def test_without_such_a_call_nothing_is_started(monkeypatch: pytest.MonkeyPatch)
     assert books._started is None
 
 
+@pytest.mark.usefixtures("nothing_started")
+def test_a_forked_child_does_not_wait_for_a_thread_of_its_parent(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("OTEL_TRACES_EXPORTER", "otel_cost")
+    monkeypatch.setenv("OTEL_COST_SPOOL", str(tmp_path))
+    with books._lock:  # as another thread might, just when the process forks
+        books._forked()
+        books.keep(a_call())
+        books.keep(a_call())
+    books.flush()
+    assert len(list(tmp_path.glob("*.otlp"))) == 1
+
+
 def test_a_ledger_that_is_busy_is_asked_again(exporter_to: Callable[[str], LedgerExporter]) -> None:
     with serving(Ledger((503, ""), (429, ""), GOOD)) as ledger:
         assert exporter_to(url_of(ledger)).export([a_call()]) is SpanExportResult.SUCCESS
