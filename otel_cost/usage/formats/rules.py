@@ -90,3 +90,14 @@ def images_are_output(counts: Counts, stated: Stated) -> str | None:  # noqa: AR
     if "output_tokens" in counts and "output_image_tokens" not in counts:
         counts["output_image_tokens"] = counts["output_tokens"]
     return None
+
+
+def bedrock_agrees(counts: Counts, stated: Stated) -> str | None:
+    """What Bedrock counts beside the model's own figures must be the same."""
+    cached = counts.get("cache_read_tokens", 0) + counts.get("cache_write_tokens", 0)
+    fresh = counts.get("input_tokens", 0) - cached
+    own = {"inputTokenCount": fresh, "outputTokenCount": counts.get("output_tokens", 0)}
+    differing = [
+        f"{name} {stated[name]}, not {count}" for name, count in own.items() if stated.get(name, count) != count
+    ]
+    return f"Bedrock counts otherwise than its model: {', '.join(differing)}" if differing else None

@@ -668,6 +668,15 @@ def test_a_stream(url: str, answer: bytes, usage: Usage, response_id: str | None
     assert call.response_id == response_id
 
 
+def test_where_bedrock_disagrees_with_its_model_the_cost_is_an_estimate() -> None:
+    url, answer, _, _ = STREAMS["Claude at Bedrock, where the figures of Bedrock differ"]
+    cost = metered(url, answer).cost
+    assert (cost.status, cost.reason) == (
+        "estimated",
+        "Bedrock counts otherwise than its model: outputTokenCount 61, not 54",
+    )
+
+
 def test_bedrock_may_state_usage_in_its_headers_only() -> None:
     url = f"{BEDROCK}/anthropic.claude-v2:1/invoke"
     headers = {
