@@ -61,10 +61,8 @@ class _Draft:
         for item in sorted(items, key=lambda item: item.special):  # what is for some calls alone goes over the rest
             self._take_item(item)
         for item in items:
-            if item.token_factor is not None:  # a tier's share of the standard price, or more for whatever price holds
-                stated = self._special if item.tiers else set()
-                tokens = {name for name in METERS if METERS[name].counts_tokens}
-                self._multiply(item.token_factor, tokens - stated)
+            if item.token_factor is not None:
+                self._take_factor(item.token_factor, of_tier=bool(item.tiers))
 
     def _take_item(self, item: Item) -> None:
         if item.tiers:
@@ -86,6 +84,14 @@ class _Draft:
             self._per_request = item.per_request
         if item.least_seconds is not None:
             self._least_seconds = item.least_seconds
+
+    def _take_factor(self, factor: Decimal, *, of_tier: bool) -> None:
+        """A tier's share of the standard prices, where it has none of its own; or more for whatever price holds."""
+        tokens = {name for name in METERS if METERS[name].counts_tokens}
+        if of_tier:
+            tokens -= self._special
+            self._special |= tokens & self._prices.keys()
+        self._multiply(factor, tokens)
 
     def _multiply(self, factor: Decimal, meters: Mapping[str, object] | set[str]) -> None:
         for meter in self._prices.keys() & set(meters):

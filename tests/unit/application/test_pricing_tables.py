@@ -175,6 +175,15 @@ def test_a_service_tier_has_prices_of_its_own() -> None:
     assert cost_of(text, tier="priority") == (Decimal("4.25"), [])
 
 
+def test_what_is_stated_for_no_tier_does_not_go_over_a_tier_s_share_of_the_published_price() -> None:
+    share = tables.read(item('service_tier = "batch"\ntoken_factor = 0.5'), "ours", "ours")
+    own = table(item("input = 3\ncache_write = 4"))
+    plan = draw_up(Asked((("openai", "gpt-4o"),), "batch", {}, AT), None, [table(item("input = 2.5")), share, own])
+    assert plan is not None
+    assert plan.cost(MILLION) == (Decimal("1.25"), [])
+    assert plan.cost(Usage(1_000_000, 0, 0, 1_000_000)) == (4, [])
+
+
 def test_prices_for_calls_on_terms() -> None:
     text = item('when = { data_zone = "eu" }\ninput = 9')
     assert cost_of(text, terms={"data_zone": "eu"}) == (9, [])
