@@ -21,8 +21,8 @@ METERS: Final = {
     "web_searches": "server_tool_use.web_search_requests",
 }
 HARMLESS: Final = words("service_tier server_tool_use.web_fetch_requests inference_geo speed iterations")
+RULES: Final = (rules.split_fits, rules.one_model_wrote, rules.nothing_used)
 TERMS: Final = {"inference_geo": "inference_geo", "speed": "speed"}
-_COUNTED: Final = frozenset({"message", "fallback_message"})
 
 
 def further_passes(usage: Mapping[str, Any]) -> Iterator[tuple[str | None, Mapping[str, Any]]]:
@@ -33,7 +33,7 @@ def further_passes(usage: Mapping[str, Any]) -> Iterator[tuple[str | None, Mappi
     """
     iterations = usage.get("iterations")
     for iteration in iterations if isinstance(iterations, list) else ():
-        if isinstance(iteration, dict) and iteration.get("type") not in _COUNTED:
+        if isinstance(iteration, dict) and iteration.get("type") not in rules.WRITES:
             model = iteration.get("model")
             yield model if isinstance(model, str) else None, iteration
 
@@ -53,7 +53,7 @@ MESSAGES: Final = WireFormat(
     stream_roots=(("message",), ()),
     stream_ends=frozenset({"message_stop"}),
     pieces=("delta",),
-    rules=(rules.nothing_used,),
+    rules=RULES,
     passes=further_passes,
 )
 COMPLETE: Final = WireFormat(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from otel_cost.usage.formats import rules
-from otel_cost.usage.formats.anthropic import HARMLESS, TERMS, further_passes
+from otel_cost.usage.formats.anthropic import HARMLESS, RULES, TERMS, further_passes
 from otel_cost.usage.formats.wire_format import WireFormat, words
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ INVOKE: Final = WireFormat(
     ends_with=("amazon-bedrock-invocationMetrics",),
     pieces=("delta", "choices", "generation", "outputText", "completion", "outputs", "text"),
     headers=_HEADERS,
-    rules=(rules.bedrock_agrees, rules.nothing_used),
+    rules=(rules.bedrock_agrees, *RULES),
     tools=_guardrail,
     passes=further_passes,
     priced_as_asked=True,

@@ -5,10 +5,14 @@ Most follow from conservation: where a response states a total, its parts must m
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from otel_cost.usage.formats.wire_format import Counts, Stated
+
+
+WRITES: Final = frozenset({"message", "fallback_message"})
+"""Passes that write the message, which the top level of a usage adds up."""
 
 
 def _total(stated: Stated) -> int | None:
@@ -101,3 +105,20 @@ def bedrock_agrees(counts: Counts, stated: Stated) -> str | None:
         f"{name} {stated[name]}, not {count}" for name, count in own.items() if stated.get(name, count) != count
     ]
     return f"Bedrock counts otherwise than its model: {', '.join(differing)}" if differing else None
+
+
+def split_fits(counts: Counts, stated: Stated) -> str | None:  # noqa: ARG001 - a rule takes both
+    """How long what was written is kept is forgotten where a stream then corrects how much was written."""
+    split = ("cache_write_5m_tokens", "cache_write_1h_tokens")
+    if sum(counts.get(meter, 0) for meter in split) > counts.get("cache_write_tokens", 0):
+        for meter in split:
+            counts.pop(meter, None)
+    return None
+
+
+def one_model_wrote(counts: Counts, stated: Stated) -> str | None:  # noqa: ARG001 - a rule takes both
+    """Where one model stood in for another, each wrote a part, and they have prices of their own."""
+    iterations = stated.get("iterations")
+    passes = [each for each in iterations if isinstance(each, dict)] if isinstance(iterations, list) else []
+    models = {str(each["model"]) for each in passes if each.get("model") and each.get("type") in WRITES}
+    return f"{' and '.join(sorted(models))} wrote parts of the message" if len(models) > 1 else None

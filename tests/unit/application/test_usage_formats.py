@@ -848,6 +848,25 @@ def test_a_compaction_is_charged_on_top_of_what_the_message_used() -> None:
     assert call.cost.amount == Decimal("0.000843") + Decimal("0.0165288") + Decimal("0.001365")
 
 
+def test_a_model_that_stood_in_for_another_makes_the_cost_an_estimate() -> None:
+    declined = iteration("message", 100, 5, model="claude-opus-4-8")
+    served = iteration("fallback_message", 100, 50, model="claude-sonnet-4-6")
+    call = metered("https://api.anthropic.com/v1/messages", message("claude-sonnet-4-6", 200, 55, declined, served))
+    assert (call.usage, call.shares, call.cost.status) == (Usage(200, 55), (), "estimated")
+    assert call.cost.reason == "claude-opus-4-8 and claude-sonnet-4-6 wrote parts of the message"
+
+
+def test_a_correction_of_what_was_written_takes_its_split_with_it() -> None:
+    split = {"ephemeral_5m_input_tokens": 1057, "ephemeral_1h_input_tokens": 0}
+    start = {"input_tokens": 3, "cache_creation_input_tokens": 1057, "cache_creation": split}
+    answer = events(
+        {"type": "message_start", "message": {"id": "msg_1", "usage": start}},
+        {"type": "message_delta", "usage": {"cache_creation_input_tokens": 40, "output_tokens": 8}},
+        {"type": "message_stop"},
+    )
+    assert metered("https://api.anthropic.com/v1/messages", answer).usage == Usage(43, 8, cache_write_tokens=40)
+
+
 def test_a_pass_of_a_model_without_a_price_leaves_the_rest_as_the_least() -> None:
     advice = iteration("advisor_message", 100, 100, model="claude-of-tomorrow")
     call = metered("https://api.anthropic.com/v1/messages", message("claude-sonnet-4-6", 1000, 0, advice))
