@@ -10,7 +10,6 @@ import threading
 import time
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib.resources import files
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -95,7 +94,7 @@ def _own() -> PriceFile | PriceUrl | None:
 @lru_cache(maxsize=1)
 def facts() -> Table:
     """Our own table of what the published one gets wrong or lacks."""
-    return tables.read_shipped((files("otel_cost.pricing") / "facts.toml").read_text("utf-8"))
+    return tables.read_shipped(Path(__file__).with_name("facts.toml").read_text("utf-8"))
 
 
 _sources = _Sources()
