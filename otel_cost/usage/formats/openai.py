@@ -30,7 +30,7 @@ _CHAT_METERS: Final = {
     "input_video_tokens": "prompt_tokens_details.video_tokens",
     "audio_seconds": "prompt_audio_seconds",
     "web_searches": "server_tool_use_details.web_search_requests | server_tool_use.web_search_requests"
-    " | num_search_queries",
+    " | num_search_queries | tool_calls.web_search",
 }
 _CHAT_HARMLESS: Final = words(
     """
@@ -51,6 +51,14 @@ _CHAT_RULES: Final = (
     rules.nothing_used,
 )
 
+
+def _search_of_model(response: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A search model of OpenAI's searches for every answer, without a word of it in the usage."""
+    model = response.get("model")
+    searches = isinstance(model, str) and model.startswith("gpt-") and "-search-" in model
+    return {"web_search": 1} if searches else {}
+
+
 CHAT: Final = WireFormat(
     name="openai.chat",
     operation="chat",
@@ -68,6 +76,7 @@ CHAT: Final = WireFormat(
     max_tokens=("max_completion_tokens", "max_tokens"),
     usage_on_request=True,
     rules=_CHAT_RULES,
+    tools=_search_of_model,
 )
 GEMINI_CHAT: Final = replace(
     CHAT,

@@ -760,6 +760,12 @@ def test_searches_are_counted_where_they_search() -> None:
     assert billed.usage == Usage(100, 20, web_searches=1, file_searches=1)
 
 
+@pytest.mark.parametrize(("model", "searches"), [("gpt-4o-search-preview-2025-03-11", 1), ("gpt-4o", 0), (None, 0)])
+def test_a_search_model_searches_for_every_answer(model: str | None, searches: int) -> None:
+    call = metered(f"{OPENAI}/chat/completions", {**chat(20, 10), "model": model})
+    assert call.usage == Usage(20, 10, web_searches=searches)
+
+
 def test_a_tool_without_a_meter_makes_the_cost_an_estimate() -> None:
     call = metered(f"{OPENAI}/responses", response([{"type": "code_interpreter_call"}]))
     assert (call.cost.status, call.cost.reason) == ("estimated", "no price for code_interpreter_call")
