@@ -46,6 +46,7 @@ class Dialect:
         cache_inside: whether input tokens include those read from and written to a cache; None where that depends.
         reasoning_inside: whether output tokens include reasoning.
         states_cache: whether it says how many tokens came from a cache, if any did.
+        operation_named: whether the name of its span begins with what it is about, before any attribute says it.
         spans_streams: whether its span stays open until the application has read, closed or dropped a stream.
     """
 
@@ -66,6 +67,7 @@ class Dialect:
     cache_inside: bool | None = True
     reasoning_inside: bool = True
     states_cache: bool = True
+    operation_named: bool = False
     spans_streams: bool = False
 
 
@@ -217,7 +219,24 @@ DIALECTS: Final = (
         meters=_GENAI_METERS,
         states_cache=False,
     ),
-    Dialect("OpenLIT", scopes=("openlit",), marks=("gen_ai.sdk.version",), meters=_GENAI_METERS, cache_inside=None),
+    Dialect(
+        "OpenLIT over openai", scopes=("openlit.instrumentation.openai",), meters=_GENAI_METERS, operation_named=True
+    ),
+    Dialect(
+        "OpenLIT over anthropic",
+        scopes=("openlit.instrumentation.anthropic",),
+        meters=_GENAI_METERS,
+        cache_inside=False,
+        operation_named=True,
+    ),
+    Dialect(
+        "OpenLIT",
+        scopes=("openlit",),
+        marks=("gen_ai.sdk.version",),
+        meters=_GENAI_METERS,
+        cache_inside=None,
+        operation_named=True,
+    ),
     Dialect(
         "OpenLLMetry",
         marks=("llm.request.type", "llm.usage.total_tokens", "gen_ai.is_streaming"),
@@ -265,10 +284,12 @@ def dialect_of(attributes: Mapping[str, Any], scope: str = "") -> Dialect:
     return spoken
 
 
-def is_call(attributes: Mapping[str, Any], scope: str = "") -> bool | None:
-    """Whether a span stands for one call to a model; None where it says nothing of that."""
+def is_call(attributes: Mapping[str, Any], scope: str = "", name: str = "") -> bool | None:
+    """Whether a span called `name` stands for one call to a model; None where it says nothing of that."""
     dialect = dialect_of(attributes, scope)
     kind = _text(attributes, dialect.kind)
+    if kind is None and dialect.operation_named:
+        kind = name.partition(" ")[0]
     if kind is not None:
         return kind in dialect.calls
     return any(sign in attributes for sign in dialect.signs) or None

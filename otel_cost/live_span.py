@@ -93,8 +93,9 @@ class LiveSpan:
 
     def is_call(self) -> bool | None:
         """Whether the span says that it is one call to a model; None where it says nothing of that."""
-        attributes = self.span.attributes if self.span.is_recording() else None
-        return dialects.is_call(attributes, self.scope) if attributes else None
+        if not self.span.is_recording():
+            return None
+        return dialects.is_call(self.span.attributes or {}, self.scope, self.span.name)
 
     def ends_with_its_stream(self) -> bool:
         """Whether who made the span keeps it open until the application has read, closed or dropped a stream."""

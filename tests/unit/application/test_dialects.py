@@ -86,6 +86,12 @@ def test_json_that_is_none_says_nothing() -> None:
     assert dialects.read(told).usage is None
 
 
+def test_a_span_that_says_nothing_yet_is_told_by_its_name_where_the_dialect_names_it_so() -> None:
+    assert dialects.is_call({}, "openlit.instrumentation.anthropic", "chat claude-sonnet-4-5")
+    assert dialects.is_call({}, "openlit.instrumentation.anthropic", "invoke_agent writer") is False
+    assert dialects.is_call({}, "somebody", "chat claude-sonnet-4-5") is None
+
+
 # --- told again ----------------------------------------------------------------------------------------------------
 def costed(tracing: Tracing) -> int:
     return sum(semconv.COST_STATUS in (span.attributes or {}) for span in tracing.spans)
