@@ -145,7 +145,7 @@ def show_notes(console: Console, total: Figures, left_out: Sequence[str]) -> Non
         console.print(Text(f"Attempts that broke off may have cost about {total['waste_usd']} USD beside this."))
     if total["unknown_waste_calls"]:
         calls = _calls(total["unknown_waste_calls"])
-        console.print(Text(f"What attempts of {calls} may have cost that broke off, nobody can tell."))
+        console.print(Text(f"{calls} had attempts that broke off; what they may have cost is unknown."))
 
 
 def _printable(text: str) -> str:

@@ -144,7 +144,8 @@ def test_the_code_of_an_error_is_read_as_the_sdk_reads_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     body = gzip.compress(QUOTA) if encoding else QUOTA
-    answer = Answer([body[:20], body[20:]], 429, {**JSON, **({"content-encoding": encoding} if encoding else {})})
+    headers = {**JSON, "content-encoding": encoding} if encoding else JSON
+    answer = Answer([body[:20], body[20:40], body[40:]], 429, headers)
     with serving(lambda _: answer) as url, openai.OpenAI(base_url=url, api_key="stand-in", max_retries=0) as gpt:
         monkeypatch.setenv("OTEL_COST_ENDPOINTS", f"{url}=openai")
         with pytest.raises(openai.RateLimitError) as error:
@@ -166,6 +167,15 @@ def test_a_plain_clients_error_that_passes_by_ends_its_call(
             assert not read or response.read() == QUOTA
     assert spans.call["otel_cost.call.failures"] == ("429 insufficient_quota" if read else "429",)
     assert open_calls._open == set()
+
+
+def test_of_a_large_error_not_all_is_kept(spans: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    pieces = [QUOTA[:-1], *[b" " * 60_000] * 4, b"}"]
+    with serving(lambda _: Answer(pieces, 429, JSON)) as url:
+        monkeypatch.setenv("OTEL_COST_ENDPOINTS", f"{url}=openai")
+        with httpx2.stream("POST", f"{url}/chat/completions", json={"model": "gpt-4o", "messages": []}) as response:
+            assert response.json()["error"] if response.read() else False
+    assert spans.call["otel_cost.call.failures"] == ("429",)
 
 
 def test_an_error_that_nobody_reads_ends_with_the_process(spans: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -129,7 +129,8 @@ def test_the_application_reads_the_other_bytes_exactly(
 
 
 @pytest.mark.parametrize("module", [httpx, httpx2])
-def test_each_event_is_there_when_the_server_sent_it(module: Any, server: Any, spans: Any) -> None:
+@pytest.mark.parametrize("is_async", [False, True])
+def test_each_event_is_there_when_the_server_sent_it(is_async: bool, module: Any, server: Any, spans: Any) -> None:  # noqa: FBT001 - a parameter of the test
     """The server sends an event only when the application has the one before: held back, none would ever come."""
     taken = threading.Semaphore(0)
 
@@ -141,13 +142,26 @@ def test_each_event_is_there_when_the_server_sent_it(module: Any, server: Any, s
                 assert taken.acquire(timeout=60), f"event {number} did not arrive"
 
     url = server(lambda _: Answer(in_step()))
-    got = b""
-    with module.stream("POST", f"{url}/chat/completions", json=BODY) as response:
-        for piece in response.iter_raw():
-            got += piece
-            assert got.endswith(b"\n\n")
-            taken.release()
-    assert got == FOR_THE_APP
+    got: list[bytes] = []
+
+    def take(piece: bytes) -> None:
+        got.append(piece)
+        assert piece.endswith(b"\n\n")
+        taken.release()
+
+    async def read() -> None:
+        async with module.AsyncClient() as client, client.stream("POST", url, json=BODY) as response:
+            async for piece in response.aiter_raw():
+                take(piece)
+
+    url = f"{url}/chat/completions"
+    if is_async:
+        asyncio.run(read())
+    else:
+        with module.stream("POST", url, json=BODY) as response:
+            for piece in response.iter_raw():
+                take(piece)
+    assert b"".join(got) == FOR_THE_APP
     assert spans.cost == COST
 
 
@@ -205,6 +219,13 @@ def test_another_error_reaches_the_application_as_it_came(
     assert len(sent) == 1
     assert spans.call["otel_cost.call.failures"] == ("400 model_not_found",)
     assert spans.call["otel_cost.call.outcome"] == "error"
+
+
+def test_an_error_that_cannot_be_read_is_the_applications(server: Any, spans: Any) -> None:
+    url = server(lambda _: Answer([b"fgernz_bcgvbaf"], 400, {**JSON, "content-encoding": "rot13"}))
+    assert raw(httpx2, f"{url}/chat/completions") == b"fgernz_bcgvbaf"
+    assert spans.call["otel_cost.call.failures"] == ("400",)
+    assert safety._failures.pop("reading an error") == 2  # by who looks for a refusal, and by who looks for a code
 
 
 def test_an_error_that_was_looked_at_says_how_long_it_took(server: Any, spans: Any) -> None:
@@ -287,9 +308,7 @@ def test_a_stream_of_legacy_completions_is_asked_too(server: Any, spans: Any) ->
 def test_who_asks_sees_the_usage(provider: StandIn, spans: Any) -> None:
     with openai.OpenAI() as client:
         options: Any = {"include_usage": True}
-        stream = client.chat.completions.create(
-            model="gpt-4o", messages=MESSAGES, stream=True, stream_options=options
-        )
+        stream = client.chat.completions.create(model="gpt-4o", messages=MESSAGES, stream=True, stream_options=options)
         *_, last = stream
     assert last.usage is not None
     assert last.usage.total_tokens == 1200

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from otel_cost.instrumentation import include_usage
 from otel_cost.instrumentation.include_usage import UsageCut, asking
 from otel_cost.usage import recognise
 
@@ -121,6 +122,15 @@ def test_what_states_its_wish_or_is_no_such_stream_is_left_alone(body: bytes) ->
 )
 def test_who_is_not_known_to_take_the_question_is_not_asked(url: str) -> None:
     assert asked(json.dumps({**ASK, "input": "x"}).encode(), url) is None
+
+
+def test_not_more_endpoints_are_remembered_than_can_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(include_usage, "_MOST_REFUSING", 1)
+    refusal = b'{"detail": [{"loc": ["body", "stream_options"], "msg": "Extra inputs are not permitted"}]}'
+    assert include_usage.refuses(f"{URL}?api-version=2023-05-15", refusal)
+    assert include_usage.refuses("https://gateway.example/v1/chat/completions", refusal)
+    assert include_usage._refusing == {URL}
+    assert asked(json.dumps(ASK).encode()) is None
 
 
 def test_what_is_signed_or_switched_off_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:

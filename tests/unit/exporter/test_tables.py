@@ -45,6 +45,12 @@ def shown(width: int, by: list[str], *rows: dict[str, Any]) -> tuple[list[str], 
     return file.getvalue().splitlines(), left_out
 
 
+def test_what_failed_attempts_may_have_cost_is_said_beside_the_table() -> None:
+    lines, _ = shown(120, ["model"], row(model=MODEL))
+    assert "Attempts that broke off may have cost about 0.002100 USD beside this." in lines
+    assert "1 call had attempts that broke off; what they may have cost is unknown." in lines
+
+
 def test_labels_stand_whole_and_figures_go() -> None:
     lines, left_out = shown(80, ["project", "model"], row(project="atlas", model=MODEL), row(project=None, model=MODEL))
     assert left_out == ("input", "output", "failed", "cut off")
