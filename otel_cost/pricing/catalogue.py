@@ -95,8 +95,7 @@ def find(provider: str, model: str) -> Listed | None:
     for owner, name in names.spellings(provider, model):
         if (found := _find(providers, owner, name)) is not None:
             seller, listed = found
-            same = seller in (owner, *_SAME_PRICES)
-            return Listed(listed, own=seller == owner, doubt=None if same else "this seller of the model")
+            return Listed(listed, own=seller == owner, doubt=_doubt(owner, seller, name, listed.id.lower()))
     undated = names.without_date(model)
     if undated and (found := _find(providers, provider, undated)):
         return Listed(found[1], own=found[0] == provider, doubt="this version of the model")
@@ -105,6 +104,14 @@ def find(provider: str, model: str) -> Listed | None:
 
 _SAME_PRICES: Final = ("openai", "anthropic")
 """Providers whose prices hold at the clouds that sell their models too."""
+
+
+def _doubt(owner: str, seller: str, name: str, listed: str) -> str | None:
+    """For what the prices of the model that is `listed` may not be those of the one that is called `name`."""
+    if seller not in (owner, *_SAME_PRICES):
+        return "this seller of the model"
+    abroad = owner == "aws" and names.is_abroad(name)
+    return "the model in this region" if abroad and not listed.startswith((name[:3], "regional.")) else None
 
 
 def _find(providers: dict[str, Any], owner: str, name: str) -> tuple[str, Any] | None:

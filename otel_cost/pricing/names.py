@@ -51,6 +51,7 @@ _VERSION = r"""(?:
 _VERSIONS: Final = re.compile(rf"(?:[-@:._/]?{_VERSION})?(?:[-@._/]{_VERSION} | :\d+k?)*", re.VERBOSE)  # v1:0:200k
 _LONGEST_VERSION: Final = 48
 _SPEAKERS: Final = re.compile(r"(?:[a-z0-9-]+[./:])*")
+_ABROAD: Final = re.compile(r"(?:us-gov|eu|apac|jp|au|ca|sa|mx|me|il|in|uk|za)\.")
 _SNAPSHOT: Final = re.compile(r"[-@](?:20\d{2}-\d{2}-\d{2}|20\d{6})$")
 _COMPACT_DATE: Final = re.compile(r"-(20\d{2})(0[1-9]|1[0-2])([0-2]\d|3[01])(?=$|[-:])")
 _TIERS: Final = {
@@ -113,6 +114,11 @@ def without_date(model: str) -> str | None:
     """The name of which `model` is a dated snapshot; None where it is none."""
     shorter = _SNAPSHOT.sub("", model.strip().lower())
     return shorter if shorter != model.strip().lower() else None
+
+
+def is_abroad(model: str) -> bool:
+    """Whether a model of Bedrock's is served in a region whose prices may be others than those of the US."""
+    return _ABROAD.match(model) is not None
 
 
 def is_version(rest: str) -> bool:

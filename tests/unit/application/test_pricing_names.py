@@ -84,6 +84,7 @@ def test_every_alias_leads_to_a_provider_with_prices_or_to_none() -> None:
         ("bedrock", "us.anthropic.claude-sonnet-4-5-20250929-v1:0", "6.6"),
         ("bedrock", "anthropic.claude-3-haiku-20240307-v1:0", "0.25"),
         ("bedrock", "eu.amazon.nova-pro-v1:0", "1.05"),
+        ("bedrock", "us-gov.anthropic.claude-opus-5", "6"),
         ("bedrock", "arn:aws:bedrock:us-east-1::foundation-model/amazon.nova-pro-v1:0", "0.8"),
         ("bedrock", "arn:aws:bedrock:us-east-1:123456789012:inference-profile/us.amazon.nova-lite-v1:0", "0.06"),
         ("openai", "gpt-5-mini-2025-08-07", "0.25"),
@@ -146,6 +147,12 @@ def test_a_version_of_a_day_that_is_not_listed_is_an_estimate() -> None:
     cost = price("openai", "gpt-4o-mini-tts-2031-01-31")
     assert (cost.amount, cost.status) == (Decimal("0.6"), "estimated")
     assert cost.reason == "no price for this version of the model"
+
+
+def test_what_a_model_costs_in_another_region_is_an_estimate_where_that_is_not_listed() -> None:
+    cost = price("bedrock", "eu.meta.llama3-1-70b-instruct-v1:0")
+    assert (cost.status, cost.reason) == ("estimated", "no price for the model in this region")
+    assert price("bedrock", "us.meta.llama3-1-70b-instruct-v1:0").status == "known"
 
 
 def test_what_another_seller_charges_for_a_model_is_an_estimate_unless_both_charge_the_same() -> None:
