@@ -205,6 +205,11 @@ def without_ours(current: Context) -> Context:
     return context.set_value(_PAYER, ours, current)
 
 
+def is_told(headers: MutableMapping[Any, Any]) -> bool:
+    """Whether a request that leaves here with `headers` may carry a member of ours."""
+    return any(key.startswith(semconv.PREFIX) for key in baggage.get_all()) or bool(_baggage_names(headers))
+
+
 def strip(headers: MutableMapping[Any, Any]) -> None:
     """Take our members out of the baggage that somebody put into `headers` already; the others stay to the byte."""
     for name in _baggage_names(headers):

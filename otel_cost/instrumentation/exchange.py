@@ -86,7 +86,7 @@ def begin(outgoing: Outgoing) -> Exchange | Aside | None:
         if asked is not None and asked.retrieves is not None:
             return Retrieval(outgoing, asked)
         if asked is None:
-            return Aside(outgoing.url, outgoing.headers) if _is_kept_from(outgoing.url) else None
+            return Aside(outgoing.url, outgoing.headers) if _must_keep(outgoing) else None
         call, around = attempts.begin(asked)
         return Exchange(outgoing, asked, call, around).asks_for_usage(body)
     return None
@@ -95,9 +95,14 @@ def begin(outgoing: Outgoing) -> Exchange | Aside | None:
 def hop(url: str, headers: MutableMapping[str, str]) -> AbstractContextManager[None]:
     """Around a request to one host, where a client follows redirects: the next host may be a stranger's."""
     with guard("looking at where a request goes"):
-        if not own_hosts.is_own(url):
+        if attribution.is_told(headers) and not own_hosts.is_own(url):
             return Aside(url, headers)
     return nullcontext()
+
+
+def _must_keep(outgoing: Outgoing) -> bool:
+    """Whether `outgoing` would tell who pays to a host whose business that is not."""
+    return attribution.is_told(outgoing.headers) and _is_kept_from(outgoing.url)
 
 
 def _is_kept_from(url: str) -> bool:
@@ -155,7 +160,16 @@ class Retrieval(Aside):
 
     def __init__(self, outgoing: Outgoing, asked: Request) -> None:
         super().__init__(outgoing.url, outgoing.headers)
-        self._asked = asked
+        self._outgoing, self._asked = outgoing, asked
+        self._in_flight = True
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        super().__exit__(kind, error, at)
+        self._in_flight = False
+
+    def is_sent_by(self, inner: Outgoing, _: bytes) -> bool:
+        """Whether `inner` is this request, handed on to another client."""
+        return self._in_flight and _is_same_elsewhere(self._outgoing, inner)
 
     def answered(self, status: int, headers: MutableMapping[str, str]) -> Passing | None:
         """The response's head is here: what it states is counted when it has passed by."""
@@ -172,6 +186,9 @@ class Retrieval(Aside):
                 reader.feed(body)
                 settle(self._asked, reader.reading())
         return body
+
+    def _around_it(self, current: Context) -> Context:
+        return context.set_value(_IN_FLIGHT, self, current)
 
 
 class Exchange(Aside):
@@ -198,7 +215,7 @@ class Exchange(Aside):
         mine = self._outgoing
         if body and body == mine.body():
             return True
-        return type(inner) is not type(mine) and unquote(inner.url) == unquote(mine.url)
+        return _is_same_elsewhere(mine, inner)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         super().__exit__(kind, error, at)
@@ -268,6 +285,11 @@ class Exchange(Aside):
             if ends_call and self._around is None:  # else the SDK may try again, and the call ends when it gives up
                 self._call.fails()
         return failure
+
+
+def _is_same_elsewhere(mine: Outgoing, inner: Outgoing) -> bool:
+    """Whether `inner`, of another client, goes where `mine` goes."""
+    return type(inner) is not type(mine) and unquote(inner.url) == unquote(mine.url)
 
 
 def plain(headers: Mapping[str, str]) -> dict[str, str]:
