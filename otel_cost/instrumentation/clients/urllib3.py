@@ -87,17 +87,22 @@ class _Outgoing:
 
 def show(exchange: Aside, response: Any) -> None:
     """Have `response` read as it passes by."""
-    call = exchange.answered(response.status, plain(response.headers))
-    if call is not None:
+    passing = exchange.answered(response.status, plain(response.headers))
+    if passing is None:
+        return
+    try:
         response_type: type = type(response)
-        response._otel_cost_passing = call  # noqa: SLF001 - on an instance whose class is ours from here on
+        response._otel_cost_passing = passing  # noqa: SLF001 - on an instance whose class is ours from here on
         response._otel_cost_decoder = None  # noqa: SLF001
         response.__class__ = _tee(response_type)
+    except Exception:  # it is none of urllib3's: an adapter of the application's own made it
+        close(passing)
+        raise
 
 
 @lru_cache(maxsize=32)
 def _tee(response_type: type) -> type:
-    return type(response_type.__name__, (_Tee, response_type), {})
+    return type(response_type.__name__, (_Tee, response_type), {"__module__": response_type.__module__})
 
 
 class _Tee:

@@ -13,12 +13,12 @@ ASK: dict[str, Any] = {"messages": [{"role": "user", "content": "Why is the sky 
 USAGE = {"prompt_tokens": 1000, "completion_tokens": 200, "total_tokens": 1200}
 
 
-def answer(model: str, **usage: Any) -> Reply:
+def answer(model: str, tier: str = "default", **usage: Any) -> Reply:
     """A whole answer."""
     message = {"role": "assistant", "content": "Rayleigh scattering.", "refusal": None}
     choice = {"index": 0, "message": message, "finish_reason": "stop", "logprobs": None}
     head = {"id": "chatcmpl-7", "object": "chat.completion", "created": 1790000000, "model": model}
-    return whole({**head, "choices": [choice], "usage": {**USAGE, **usage}})
+    return whole({**head, "choices": [choice], "usage": {**USAGE, **usage}, "service_tier": tier})
 
 
 def stream(model: str, usage_in: str = "chunk", **usage: Any) -> Reply:
