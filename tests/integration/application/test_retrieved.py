@@ -12,6 +12,7 @@ from typing import Any
 import httpx2
 import openai
 import pytest
+import requests
 from opentelemetry import trace
 
 import otel_cost
@@ -109,6 +110,16 @@ def test_the_async_sdks_too(client: Any, spans: Any) -> None:
     assert spans.cost == COST
 
 
+def test_it_does_not_matter_by_which_client_it_is_polled(client: Any, spans: Any) -> None:
+    with client(Worker(response("completed"))) as gpt:
+        asked = gpt.responses.create(model="gpt-4o", input="Why?", background=True)
+        with requests.get(f"{gpt.base_url}responses/{asked.id}", stream=True, timeout=60) as polled:
+            while polled.raw.read(50):
+                pass
+            assert polled.raw.read() == b""
+    assert (spans.cost, spans.call["gen_ai.response.id"]) == (COST, asked.id)
+
+
 def test_a_background_stream_that_is_cut_and_resumed_is_one_call(client: Any, spans: Any) -> None:
     with client(Worker(response("completed"))) as gpt:
         list(gpt.responses.create(model="gpt-4o", input="Why?", background=True, stream=True))
@@ -160,13 +171,17 @@ def test_a_response_that_another_process_asked_for_is_counted_once(client: Any, 
 
 
 def test_a_poll_that_is_not_read_or_fails_states_nothing(client: Any, spans: Any) -> None:
-    answers = iter([Answer([b"{}"], 404, JSON), Answer([b'{"id": "resp_1", "usage": {'], headers=JSON)])
+    broken = b'{"id": "resp_1", "usage": {'
+    answers = iter([Answer([b"{}"], 404, JSON), Answer([b"{}"], 404, JSON), Answer([broken], headers=JSON)])
     with client(lambda _: next(answers)) as gpt:
         with pytest.raises(openai.NotFoundError):
             gpt.responses.retrieve("resp_1")
+        with pytest.raises(openai.NotFoundError):
+            gpt.responses.retrieve("resp_1", stream=True)
         url = f"{gpt.base_url}responses/resp_1"
         with httpx2.stream("GET", url) as response:
             assert response.read()
+            response.stream.close()
     assert spans.calls == []
 
 
