@@ -13,7 +13,7 @@ import wrapt
 from opentelemetry import trace
 from opentelemetry.sdk.trace.sampling import Decision, SamplingResult
 
-from otel_cost.dialects import is_call
+from otel_cost.dialects import DIALECTS, GENAI, is_call
 from otel_cost.safety import guard
 
 if TYPE_CHECKING:
@@ -32,6 +32,11 @@ def keep_money(provider: TracerProvider) -> None:
 _CALL: Final = re.compile(r"\w+\.(?:chat|completion|embeddings|response)|(?:Azure)?Chat[A-Z]\w*")
 """What openllmetry calls its spans of calls: ``openai.response``, ``ChatOpenAI.chat``; and openinference those of
 LangChain's models: ``ChatOpenAI``. Both say what such a span is only when it ends."""
+
+_TELLING: Final = frozenset(
+    name for dialect in (*DIALECTS, GENAI) for name in (*dialect.marks, *dialect.kind, *dialect.signs)
+)
+"""Attributes of which one at least is on a span that says what it is. Most spans have none, which is soon seen."""
 
 
 class _MoneyKept(wrapt.ObjectProxy[Any]):
@@ -61,7 +66,7 @@ class _MoneyKept(wrapt.ObjectProxy[Any]):
 
 def _is_call(name: str, attributes: Mapping[str, Any]) -> bool:
     """Whether a span is begun for a call to a model. Some say so in their attributes only once they end."""
-    stated = is_call(attributes)
+    stated = None if _TELLING.isdisjoint(attributes) else is_call(attributes)
     return stated if stated is not None else _CALL.fullmatch(name) is not None
 
 
