@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""Put a tracing backend into .cache, once, and print where its program is.
+"""Put a tracing backend, or what cannot share our environment, into .cache, once, and print where its program is.
 
 python tests/e2e/backends/install.py phoenix    from PyPI, in an environment of its own, locked in phoenix.txt
+python tests/e2e/backends/install.py openlit    likewise, locked in ../foreign/openlit.txt; the environment's Python
 python tests/e2e/backends/install.py jaeger     from its Go modules, as its own go.sum pins them; needs Go 1.26+
 """
 
@@ -17,14 +18,13 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 CACHE = HERE.parents[2] / ".cache"
-LOCK = HERE / "phoenix.txt"
 JAEGER = "github.com/jaegertracing/jaeger@v1.76.0"
 """Its cmd/jaeger is Jaeger 2.13; later releases of Jaeger 2 are no Go modules (their path lacks the /v2)."""
 
 
 def main(arguments: list[str]) -> int:
     """Print the path of the wanted program; the exit status."""
-    backends = {"phoenix": phoenix, "jaeger": jaeger}
+    backends = {"phoenix": phoenix, "openlit": openlit, "jaeger": jaeger}
     if len(arguments) != 1 or arguments[0] not in backends:
         print(__doc__)
         return 2
@@ -33,15 +33,25 @@ def main(arguments: list[str]) -> int:
 
 
 def phoenix() -> Path:
-    """Phoenix, installed with the locked versions and hashes unless it is there already."""
-    folder = CACHE / "phoenix"
-    lock = hashlib.sha256(LOCK.read_bytes()).hexdigest()
+    """Phoenix's own command."""
+    return environment("phoenix", HERE / "phoenix.txt") / "phoenix"
+
+
+def openlit() -> Path:
+    """A Python that has OpenLIT, and what otel-cost needs in an application."""
+    return environment("openlit", HERE.parent / "foreign" / "openlit.txt") / "python"
+
+
+def environment(name: str, locked: Path) -> Path:
+    """The programs of an environment with the locked versions and hashes, made unless it is there already."""
+    folder = CACHE / name
+    lock = hashlib.sha256(locked.read_bytes()).hexdigest()
     if not (stamp := folder / ".synced").exists() or stamp.read_text() != lock:
         uv = shutil.which("uv") or str(CACHE / "uv-env" / "bin" / "uv")
         run(uv, "venv", "--quiet", "--clear", "--python", sys.executable, str(folder))
-        run(uv, "pip", "sync", "--quiet", "--require-hashes", "--python", str(folder / "bin" / "python"), str(LOCK))
+        run(uv, "pip", "sync", "--quiet", "--require-hashes", "--python", str(folder / "bin" / "python"), str(locked))
         stamp.write_text(lock)
-    return folder / "bin" / "phoenix"
+    return folder / "bin"
 
 
 def jaeger() -> Path:
