@@ -11,10 +11,11 @@ import logging
 import tempfile
 import urllib.error
 import urllib.request
+from base64 import b64encode
 from http.client import HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from opentelemetry import context
 from opentelemetry.instrumentation.utils import suppress_instrumentation
@@ -74,8 +75,12 @@ class PriceUrl:
     def __init__(self, url: str, every: float) -> None:
         parts = urlsplit(url)
         self.every = every
-        self._url = url
-        self._name = parts._replace(query="", fragment="").geturl()  # a query may hold a secret
+        self._url = settings.normal_url(url)
+        self._name = urlsplit(self._url)._replace(query="", fragment="").geturl()  # a query may hold a secret
+        self._headers = {"accept": "application/toml, text/plain, */*"}
+        if parts.username is not None:
+            user = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+            self._headers["authorization"] = f"Basic {b64encode(user.encode()).decode()}"
         self._version = f"url:{parts.hostname}"
         self._etag: str | None = None
         self._kept = settings.data_folder() / "prices" / f"{hashlib.sha256(url.encode()).hexdigest()[:16]}.toml"
@@ -115,10 +120,7 @@ class PriceUrl:
 
     def _fetch(self) -> str | None:
         """What is there; None where it is what was there before."""
-        headers = {
-            "accept": "application/toml, text/plain, */*",
-            **({"if-none-match": self._etag} if self._etag else {}),
-        }
+        headers = {**self._headers, **({"if-none-match": self._etag} if self._etag else {})}
         request = urllib.request.Request(self._url, headers=headers)  # noqa: S310 - the setting takes http and https only
         token = context.attach(context.Context())  # no baggage of whoever started the thread
         try:

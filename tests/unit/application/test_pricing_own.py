@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from opentelemetry import baggage, context
 
-from otel_cost import pricing
+from otel_cost import pricing, settings
 from otel_cost.pricing import own, sources
 from otel_cost.usage import Usage
 
@@ -110,7 +110,7 @@ class TestFile:
     def test_a_forked_child_looks_after_it_too(self, path: Path) -> None:
         program = f"""
 import os, pathlib, signal, time
-from otel_cost import pricing
+from otel_cost import pricing, settings
 from otel_cost.pricing import own
 from otel_cost.usage import Usage
 own.PriceFile.every = 0.01
@@ -189,6 +189,17 @@ class TestUrl:
         finally:
             context.detach(token)
         assert not {"baggage", "traceparent"} & server.asked[0].keys()
+
+    def test_a_user_and_a_password_are_sent_and_not_said(
+        self, server: Prices, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        reader = own.PriceUrl(self.url(server).replace("//", "//me:pass%20word@"), 60)
+        assert reader.look(None) is not None
+        assert server.asked[0]["authorization"] == "Basic bWU6cGFzcyB3b3Jk"  # me:pass word
+        server.body, server.status = b"x", 403
+        assert reader.look(None) is None
+        assert "HTTP Error 403" in caplog.text
+        assert "word" not in caplog.text
 
     def test_what_did_not_change_is_not_sent_again(self, server: Prices) -> None:
         reader = own.PriceUrl(self.url(server), 60)
@@ -281,3 +292,22 @@ def test_what_fails_in_the_background_stops_nothing(monkeypatch: pytest.MonkeyPa
     assert cost().amount == 3
     wait_until(lambda: len(looks) > 2)
     assert cost().amount == 3
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ("prices.toml", Path("prices.toml")),
+        ("~/prices.toml", Path("~/prices.toml").expanduser()),
+        ("https://prices.example.com/p.toml?k=v", "https://prices.example.com/p.toml?k=v"),
+        ("ftp://prices.example.com/p.toml", None),
+        ("https://", None),
+    ],
+)
+def test_the_setting_is_a_path_or_a_url(written: str, read: object) -> None:
+    assert settings.get(settings.PRICES, {"OTEL_COST_PRICES": written}) == read
+
+
+@pytest.mark.parametrize(("written", "seconds"), [("60", 60), ("0", 3600), ("-1", 3600), ("soon", 3600), ("", 3600)])
+def test_the_seconds_between_two_fetches(written: str, seconds: float) -> None:
+    assert settings.get(settings.PRICES_REFRESH, {"OTEL_COST_PRICES_REFRESH": written}) == seconds
