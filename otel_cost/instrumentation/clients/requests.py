@@ -30,7 +30,7 @@ def _send(wrapped: Callable[..., Any], session: Any, args: tuple[Any, ...], kwar
         response = wrapped(*args, **kwargs)
     with guard("reading a response"):
         if kwargs.get("stream", session.stream):
-            show(exchange, response.raw)
+            show(exchange, response.raw, response.status_code, response.headers)
         else:
             exchange.answered_whole(response.status_code, plain(response.headers), response.content)
     return response

@@ -19,7 +19,7 @@ from otel_cost.safety import guard
 from otel_cost.usage.decoding import decoder_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from otel_cost.instrumentation.exchange import Aside
 
@@ -47,7 +47,7 @@ def _open(
         if kwargs.get("preload_content", True):
             exchange.answered_whole(response.status, plain(response.headers), response.data)
         else:
-            show(exchange, response)
+            show(exchange, response, response.status, response.headers)
     return response
 
 
@@ -85,9 +85,9 @@ class _Outgoing:
         return False
 
 
-def show(exchange: Aside, response: Any) -> None:
-    """Have `response` read as it passes by."""
-    passing = exchange.answered(response.status, plain(response.headers))
+def show(exchange: Aside, response: Any, status: int, headers: Mapping[str, str]) -> None:
+    """Have `response`, which came with `status` and `headers`, read as it passes by."""
+    passing = exchange.answered(status, plain(headers))
     if passing is None:
         return
     try:

@@ -20,6 +20,7 @@ import urllib3
 from opentelemetry import baggage, context
 
 import otel_cost
+from otel_cost import safety
 from otel_cost.errors import BudgetExceededError
 from tests.integration.application.conftest import Spans
 from tests.integration.application.sdks import chat
@@ -88,6 +89,33 @@ def test_a_redirect_that_requests_follows_is_one_call(vendor: Vendor, spans: Spa
     assert counted(spans) == (COST, "known", "ok")
 
 
+def test_a_body_from_memory_that_requests_sends(vendor: Vendor, spans: Spans) -> None:
+    vendor.answers(chat.answer("gpt-4o"))
+    requests.post(f"{vendor.url}/v1/chat/completions", data=io.BytesIO(json.dumps(BODY).encode()), timeout=60)
+    assert vendor.request.body == BODY
+    assert counted(spans) == (COST, "known", "ok")
+    assert spans.call["gen_ai.request.model"] == "gpt-4o"
+
+
+class InMemory(requests.adapters.HTTPAdapter):
+    """An adapter of the application's own, whose responses are none of urllib3's."""
+
+    def send(self, request: requests.PreparedRequest, **_: Any) -> requests.Response:  # type: ignore[override] # enough
+        response = requests.Response()
+        response.status_code, response.request, response.raw = 200, request, io.BytesIO(sent(chat.answer("gpt-4o")))
+        return response
+
+
+def test_a_response_that_is_not_urllib3s_reaches_the_application(vendor: Vendor, spans: Spans) -> None:
+    failed = safety._failures["reading a response"]
+    with requests.Session() as session:
+        session.mount(f"{vendor.url}/v1", InMemory())
+        response = session.post(f"{vendor.url}/v1/chat/completions", json=BODY, stream=True)
+        assert response.json()["id"] == "chatcmpl-7"
+    assert counted(spans)[1:] == ("estimated", "cut")
+    assert safety._failures.pop("reading a response") == failed + 1
+
+
 @pytest.mark.parametrize("ending", ["closed", "dropped", "never read", "cut by the server"])
 def test_a_stream_of_requests_that_ends_early_is_one_estimated_call(ending: str, vendor: Vendor, spans: Spans) -> None:
     whole_stream = chat.stream("gpt-4o")
@@ -147,6 +175,17 @@ def test_urllib3(read: str, coded: bool, vendor: Vendor, spans: Spans) -> None: 
         assert isinstance(response, urllib3.HTTPResponse)
         response.close()
     assert counted(spans) == (COST, "known", "ok")
+
+
+def test_a_response_that_breaks_off_under_a_read_of_urllib3(vendor: Vendor, spans: Spans) -> None:
+    reply = chat.answer("gpt-4o")
+    vendor.answers(replace(reply, pieces=(reply.pieces[0][:40],), headers={"content-length": "4000"}))
+    url = f"{vendor.url}/v1/chat/completions"
+    response = urllib3.request("POST", url, json=BODY, preload_content=False, headers={"connection": "close"})
+    with pytest.raises(urllib3.exceptions.ProtocolError):
+        list(iter(lambda: response.read(4000), b""))
+    assert counted(spans)[1:] == ("estimated", "cut")
+    assert spans.call["error.type"] in ("IncompleteRead", "ProtocolError")
 
 
 def test_urllib3_that_decodes_nothing(vendor: Vendor, spans: Spans) -> None:
@@ -355,18 +394,27 @@ def test_a_wait_that_times_out_does_not_end_the_stream_of_aiohttp(vendor: Vendor
     assert counted(spans) == (COST, "known", "ok")
 
 
+@pytest.mark.parametrize("client", ["requests", "urllib3", "aiohttp"])
+def test_a_stream_that_was_not_asked_for_its_usage_is_an_estimate(client: str, vendor: Vendor, spans: Spans) -> None:
+    reply = chat.stream("gpt-4o")
+    vendor.answers(replace(reply, pieces=(*reply.pieces[:-2], reply.pieces[-1])))
+    CLIENTS[client](f"{vendor.url}/v1/chat/completions", {**BODY, "stream": True})
+    assert vendor.request.body == {**BODY, "stream": True}
+    assert counted(spans)[1:] == ("estimated", "ok")
+
+
 # --- whoever pays --------------------------------------------------------------------------------------------------
-def by_aiohttp(url: str) -> None:
+def by_aiohttp(url: str, body: Any = BODY) -> None:
     async def ask() -> None:
-        async with aiohttp.ClientSession() as session, session.post(url, json=BODY) as response:
+        async with aiohttp.ClientSession() as session, session.post(url, json=body) as response:
             await response.read()
 
     asyncio.run(ask())
 
 
-CLIENTS: dict[str, Callable[[str], Any]] = {
-    "requests": lambda url: requests.post(url, json=BODY, timeout=60),
-    "urllib3": lambda url: urllib3.request("POST", url, json=BODY),
+CLIENTS: dict[str, Callable[..., Any]] = {
+    "requests": lambda url, body=BODY: requests.post(url, json=body, timeout=60),
+    "urllib3": lambda url, body=BODY: urllib3.request("POST", url, json=body),
     "aiohttp": by_aiohttp,
 }
 

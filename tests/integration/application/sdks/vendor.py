@@ -147,7 +147,8 @@ class _Handler(BaseHTTPRequestHandler):
         for name, value in {"content-type": reply.content_type, **reply.headers}.items():
             self.send_header(name, value)
         if len(reply.pieces) == 1 and reply.ends:
-            self.send_header("content-length", str(len(reply.pieces[0])))
+            if "content-length" not in reply.headers:
+                self.send_header("content-length", str(len(reply.pieces[0])))
             self.end_headers()
             self.wfile.write(reply.pieces[0])
             return
