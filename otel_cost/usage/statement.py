@@ -13,7 +13,7 @@ from otel_cost.usage.formats import is_harmless, places
 from otel_cost.usage.model import Usage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from otel_cost.usage.formats import WireFormat
 
@@ -67,12 +67,12 @@ class _Plan:
     """A wire format, laid out to be read quickly.
 
     Attributes:
-        meters: place -> the meters that it makes up: which one, which part of it, after how many alternatives.
+        meters: place -> what it makes up: the part of which meter, and how many alternatives go before it.
         known: those places, and those that change no price.
         at_root: names of figures that stand in the response itself.
     """
 
-    meters: Mapping[str, tuple[tuple[str, int, int], ...]]
+    meters: Mapping[str, tuple[tuple[tuple[str, int], int], ...]]
     known: frozenset[str]
     usage_at: tuple[tuple[str, ...], ...]
     at_root: frozenset[str]
@@ -83,11 +83,11 @@ class _Plan:
 
 @lru_cache(maxsize=128)
 def _plan(wire_format: WireFormat) -> _Plan:
-    meters: dict[str, tuple[tuple[str, int, int], ...]] = {}
+    meters: dict[str, tuple[tuple[tuple[str, int], int], ...]] = {}
     for meter, text in wire_format.meters.items():
         for part, alternatives in enumerate(places(text)):
             for rank, place in enumerate(alternatives):
-                meters[place] = (*meters.get(place, ()), (meter, part, rank))
+                meters[place] = (*meters.get(place, ()), ((meter, part), rank))
     return _Plan(
         meters=meters,
         known=wire_format.harmless | meters.keys() | frozenset(wire_format.terms.values()),
@@ -113,7 +113,6 @@ class Statement:
         self._status: Any = None
         self._error: str | None = None
         self._tier = headers.get("x-amzn-bedrock-service-tier") or None
-        self._found = Reading()
         self.model: str | None = None
         self.response_id: str | None = None
 
@@ -138,13 +137,13 @@ class Statement:
         self._error = error_in(event) or self._error
 
     def _merge(self, usage: dict[str, Any]) -> None:
+        stated, adds_up = self._usage, self._format.adds_up
         for name, value in usage.items():
             if value is None:
                 continue
-            before = self._usage.get(name)
-            if self._format.adds_up and isinstance(before, int) and isinstance(value, int):
-                value = max(before, value)  # noqa: PLW2901 - the figure that holds
-            self._usage[name] = value
+            if adds_up and isinstance(value, int) and isinstance(before := stated.get(name), int) and before > value:
+                continue
+            stated[name] = value
 
     def reading(self, *, complete: bool, output_events: int = 0) -> Reading:
         """What the documents so far say."""
@@ -155,8 +154,12 @@ class Statement:
         if unreadable:
             unmetered = ()
         elif counts:
-            doubts = tuple(doubt for rule in self._format.rules if (doubt := rule(counts, flat)))
-            usage, shares = Usage(**counts), tuple(self._shares())
+            for rule in self._format.rules:
+                if doubt := rule(counts, flat):
+                    doubts = (*doubts, doubt)
+            usage = Usage(**counts)
+            if self._format.passes is not None:
+                shares = tuple(self._shares(self._format.passes(self._usage)))
         else:
             unmetered = tuple(path for path in unmetered if path in self._usage.get("tool_calls", ()))
         terms = self._format.terms
@@ -181,11 +184,13 @@ class Statement:
         """The meters that are stated, and what is at their places and no count. Tools alone are no usage."""
         best: dict[tuple[str, int], tuple[int, str]] = {}
         stated = False
+        meters = self._plan.meters
         for place in flat:
-            for meter, part, rank in self._plan.meters.get(place, ()):
-                if (meter, part) not in best or rank < best[meter, part][0]:
-                    best[meter, part] = (rank, place)
-                    stated = stated or not place.startswith("tool_calls.")
+            if place in meters:
+                for part, rank in meters[place]:
+                    if part not in best or rank < best[part][0]:
+                        best[part] = (rank, place)
+                stated = stated or not place.startswith("tool_calls.")
         counts: dict[str, Any] = {}
         unreadable: dict[str, None] = {}
         for (meter, _), (_, place) in best.items() if stated else ():
@@ -196,19 +201,19 @@ class Statement:
                 counts[meter] = counts.get(meter, 0) + count
         return counts, tuple(unreadable)
 
-    def _shares(self) -> Iterator[tuple[str, Usage]]:
-        for model, usage in self._format.passes(self._usage) if self._format.passes is not None else ():
+    def _shares(self, passes: Iterable[tuple[str | None, Mapping[str, Any]]]) -> Iterator[tuple[str, Usage]]:
+        for model, usage in passes:
             counts, _ = self._counts(_flat(usage, self._plan.known))
             if any(counts.values()):
                 yield model or self.model or "", Usage(**counts)
 
     def _unmetered(self, flat: Mapping[str, Any]) -> tuple[str, ...]:
+        found: list[str] = []
         known = self._plan.known
-        return tuple(
-            path.removeprefix("tool_calls.") if not isinstance(value, str) else f"{path} {value}"
-            for path, value in flat.items()
-            if value and path not in known and not is_harmless(path)
-        )
+        for path, value in flat.items():
+            if value and path not in known and not is_harmless(path):
+                found.append(f"{path} {value}" if isinstance(value, str) else path.removeprefix("tool_calls."))
+        return tuple(found)
 
 
 _NO_SHARES: Final[tuple[tuple[str, Usage], ...]] = ()
@@ -231,6 +236,8 @@ _MOST: Final = 10**12
 
 
 def _header_figures(wire_format: WireFormat, headers: Mapping[str, str]) -> dict[str, Any]:
+    if not wire_format.headers:
+        return {}
     found = ((name, headers.get(header, "")) for header, name in wire_format.headers.items())
     return {name: int(text) for name, text in found if text.isdecimal()}
 
