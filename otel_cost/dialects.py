@@ -247,6 +247,7 @@ DIALECTS: Final = (
     Dialect("the Anthropic SDK's own spans", scopes=("com.anthropic.sdk",), meters=_GENAI_METERS, spans_streams=True),
 )
 """The more particular ones; the first that fits holds."""
+_MARKS: Final = {mark: place for place, dialect in enumerate(DIALECTS) for mark in dialect.marks}
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,10 +279,10 @@ def _of_scope(scope: str) -> Dialect | None:
 def dialect_of(attributes: Mapping[str, Any], scope: str = "") -> Dialect:
     """The dialect that a span of the instrumentation scope `scope` speaks."""
     spoken = _of_scope(scope)
-    if spoken is None:
-        found = (dialect for dialect in DIALECTS if any(mark in attributes for mark in dialect.marks))
-        spoken = next(found, GENAI)
-    return spoken
+    if spoken is not None:
+        return spoken
+    marks = [_MARKS[name] for name in attributes if name in _MARKS]  # one way through: most spans have none
+    return DIALECTS[min(marks)] if marks else GENAI
 
 
 def is_call(attributes: Mapping[str, Any], scope: str = "", name: str = "") -> bool | None:
