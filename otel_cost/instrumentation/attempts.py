@@ -48,9 +48,7 @@ class Sdk:
 _STAINLESS: Final = ("SyncAPIClient.request", "AsyncAPIClient.request")
 _SPEAKEASY: Final = ("BaseSDK.do_request", "BaseSDK.do_request_async")
 _LITELLM: Final = tuple(
-    prefix + name
-    for name in ("completion", "text_completion", "responses", "embedding", "image_generation", "transcription")
-    for prefix in ("", "a")
+    prefix + name for name in ("completion", "text_completion", "embedding", "transcription") for prefix in ("", "a")
 )
 SDKS: Final = (
     Sdk("openai._base_client", _STAINLESS),
@@ -65,7 +63,9 @@ SDKS: Final = (
     Sdk("google.genai._gaos.basesdk", ("BaseSDK.do_request", "AsyncBaseSDK.do_request_async"), hides_errors=False),
     Sdk("botocore.endpoint", ("Endpoint.make_request",)),  # aiobotocore's endpoint inherits it
     Sdk("litellm.main", _LITELLM, makes_sdk_calls=True),
-    Sdk("litellm", _LITELLM, makes_sdk_calls=True),
+    Sdk(
+        "litellm", (*_LITELLM, "responses", "aresponses", "image_generation", "aimage_generation"), makes_sdk_calls=True
+    ),
 )
 
 
@@ -160,7 +160,8 @@ def begin(request: Request) -> tuple[Call, Attempts | None]:
 def wrap_sdk(sdk: Sdk, module: Any) -> None:
     """Wrap the calls of `sdk` in its `module`."""
     for call in sdk.calls:
-        wrapt.wrap_function_wrapper(module, call, partial(_one_call, sdk))
+        with guard(f"wrapping {call} of {sdk.module}"):  # one that a version lacks takes no other with it
+            wrapt.wrap_function_wrapper(module, call, partial(_one_call, sdk))
 
 
 def _one_call(
