@@ -70,6 +70,8 @@ def _endpoint(url: str) -> str:
 
 _EVENT_END: Final = re.compile(rb"(?>\r\n|\r|\n)(?>\r\n|\r|\n)")
 _NO_CHOICES: Final = re.compile(rb'"choices"\s*:\s*\[\s*\]')
+_LONGEST_CHUNK: Final = 64 * 1024
+"""An event that grows beyond is no chunk of usage: the application gets it as it comes."""
 
 
 class UsageCut:
@@ -102,6 +104,8 @@ class UsageCut:
         if start:
             self._after_cr = start == len(self._held) and self._held.endswith(b"\r")
             self._held = self._held[start:]
+        if len(self._held) > _LONGEST_CHUNK:
+            passed.append(self.rest())
         return b"".join(passed)
 
     def rest(self) -> bytes:

@@ -73,6 +73,13 @@ def test_an_event_that_is_not_whole_is_left_over() -> None:
     assert (cut.rest(), cut.rest()) == (b"data: {", b"")
 
 
+def test_an_event_that_grows_without_end_is_not_held_back() -> None:
+    cut, sent = UsageCut(), b"data: " + b"x" * 40_000
+    assert cut.feed(sent) == b""
+    assert cut.feed(sent) == sent * 2
+    assert cut.feed(b"\n\n") == b"\n\n"
+
+
 # --- asking --------------------------------------------------------------------------------------------------------
 def asked(body: bytes, url: str = URL, headers: dict[str, str] | None = None) -> bytes | None:
     request = recognise("POST", url, body)
