@@ -27,7 +27,7 @@ _MOST_WAITING: Final = 16_384
 """Calls that wait for a ledger that is away; OpenTelemetry's processor drops the oldest beyond, and says so."""
 _NEEDED: Final = (
     semconv.PREFIX,
-    semconv.GEN_AI_USAGE_PREFIX,
+    semconv.USAGE_PREFIX,
     semconv.GEN_AI_OPERATION_NAME,
     semconv.GEN_AI_PROVIDER_NAME,
     semconv.GEN_AI_REQUEST_MODEL,

@@ -12,8 +12,9 @@ from otel_cost import semconv
 if TYPE_CHECKING:
     from pathlib import Path
 
+FIGURES = ("COST_", "CALL_", "WASTE_", "GEN_AI_USAGE_")
 NEEDED = [
-    *(getattr(semconv, name) for name in dir(semconv) if name.startswith(("COST_", "CALL_", "GEN_AI_USAGE_"))),
+    *(getattr(semconv, name) for name in dir(semconv) if name.startswith(FIGURES)),
     *map(semconv.dimension_key, semconv.DIMENSIONS),
     *map(semconv.budget_key, semconv.DIMENSIONS),
     semconv.dimension_key("customer"),
