@@ -31,15 +31,6 @@ if TYPE_CHECKING:
 OWN_SCOPE = "otel_cost"
 """Instrumentation scope of the spans that otel-cost starts itself. They carry their cost by themselves."""
 
-_USAGE_ATTRIBUTES = {
-    semconv.GEN_AI_USAGE_INPUT_TOKENS: "input_tokens",
-    semconv.GEN_AI_USAGE_OUTPUT_TOKENS: "output_tokens",
-    semconv.GEN_AI_USAGE_CACHE_READ_TOKENS: "cache_read_tokens",
-    semconv.GEN_AI_USAGE_CACHE_WRITE_TOKENS: "cache_write_tokens",
-    semconv.GEN_AI_USAGE_CACHE_CREATION_TOKENS: "cache_write_tokens",
-    semconv.GEN_AI_USAGE_REASONING_TOKENS: "reasoning_tokens",
-}
-
 sdk_call: ContextVar[Any] = ContextVar("otel_cost.sdk-call", default=None)
 """The call of a wrapped SDK that is being made here, or that this task was started in."""
 
@@ -175,9 +166,18 @@ def cover(above: LiveSpan | None) -> None:
 
 def usage_attributes(usage: Usage) -> dict[str, int]:
     """`usage` as span attributes: input and output always, the others where there are any."""
-    figures = {name: getattr(usage, field) for name, field in _USAGE_ATTRIBUTES.items()}
-    always = {semconv.GEN_AI_USAGE_INPUT_TOKENS, semconv.GEN_AI_USAGE_OUTPUT_TOKENS}
-    return {name: count for name, count in figures.items() if count or name in always}
+    found = {
+        semconv.GEN_AI_USAGE_INPUT_TOKENS: usage.input_tokens,
+        semconv.GEN_AI_USAGE_OUTPUT_TOKENS: usage.output_tokens,
+    }
+    if usage.cache_read_tokens:
+        found[semconv.GEN_AI_USAGE_CACHE_READ_TOKENS] = usage.cache_read_tokens
+    if usage.cache_write_tokens:
+        found[semconv.GEN_AI_USAGE_CACHE_WRITE_TOKENS] = usage.cache_write_tokens
+        found[semconv.GEN_AI_USAGE_CACHE_CREATION_TOKENS] = usage.cache_write_tokens
+    if usage.reasoning_tokens:
+        found[semconv.GEN_AI_USAGE_REASONING_TOKENS] = usage.reasoning_tokens
+    return found
 
 
 def _stated_attributes(stated: Stated, attributes: Mapping[str, Any]) -> dict[str, Any]:
@@ -202,21 +202,23 @@ def _cost_of(stated: Stated) -> Cost:
     return cost.estimated(stated.doubt) if stated.doubt else cost
 
 
+_AS_DOUBLE = (semconv.GEN_AI_USAGE_COST_AMOUNT, *semconv.BACKENDS_COST)
+
+
 def cost_attributes(cost: Cost) -> dict[str, str | float]:
     """`cost` as span attributes: the exact figure as text; beside it, as doubles, where others look for it."""
-    found: dict[str, str | float | None] = {
-        semconv.COST_STATUS: cost.status,
-        semconv.COST_SOURCE: cost.source,
-        semconv.COST_PRICE_VERSION: cost.price_version,
-        semconv.COST_REASON: cost.reason,
-    }
+    found: dict[str, str | float] = {semconv.COST_STATUS: cost.status}
+    if cost.price_version is not None:
+        found[semconv.COST_PRICE_VERSION] = cost.price_version
+    if cost.reason is not None:
+        found[semconv.COST_REASON] = cost.reason
+    if cost.source is not None:
+        found[semconv.COST_SOURCE] = found[semconv.GEN_AI_USAGE_COST_SOURCE] = cost.source
     if cost.amount is not None:
         found[semconv.COST_AMOUNT] = money.text(cost.amount)
-        found[semconv.COST_CURRENCY] = money.CURRENCY
-        found |= dict.fromkeys((semconv.GEN_AI_USAGE_COST_AMOUNT, *semconv.BACKENDS_COST), float(cost.amount))
-        found[semconv.GEN_AI_USAGE_COST_CURRENCY] = money.CURRENCY
-        found[semconv.GEN_AI_USAGE_COST_SOURCE] = cost.source
-    return {name: value for name, value in found.items() if value is not None}
+        found[semconv.COST_CURRENCY] = found[semconv.GEN_AI_USAGE_COST_CURRENCY] = money.CURRENCY
+        found |= dict.fromkeys(_AS_DOUBLE, float(cost.amount))
+    return found
 
 
 def refused_attributes() -> dict[str, str | float | int]:

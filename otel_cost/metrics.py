@@ -58,7 +58,7 @@ def _instruments() -> _Instruments:
 
 def record(call: Mapping[str, Any]) -> None:
     """Count the call that a span's attributes `call` tell of. One that a budget refused was none."""
-    if call.get(semconv.CALL_OUTCOME) == "refused":
+    if call.get(semconv.CALL_OUTCOME) == "refused" or not _has_pipeline():
         return
     dimensions = tuple(map(semconv.dimension_key, settings.get(settings.METRIC_DIMENSIONS)))
     labels = _labels(call, (*_MODEL, *dimensions))
@@ -83,6 +83,11 @@ def _labels(call: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
         else:
             _seen.add(values)
     return {name: value for name, value in zip(names, values, strict=True) if value is not None}
+
+
+def _has_pipeline() -> bool:
+    """Whether somebody exports metrics. Else the instruments would do nothing, at some cost for each call."""
+    return hasattr(metrics.get_meter_provider(), "force_flush")
 
 
 def flush(milliseconds: int) -> None:

@@ -9,13 +9,12 @@ from __future__ import annotations
 import inspect
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
+from functools import partial, wraps
 from typing import TYPE_CHECKING, Any, Final, TypeVar
-
-import wrapt
 
 from otel_cost.errors import BudgetExceededError
 from otel_cost.instrumentation.call import Call
+from otel_cost.instrumentation.wrapping import put_in_place
 from otel_cost.live_span import in_sdk_call, sdk_call
 from otel_cost.safety import guard
 
@@ -107,7 +106,7 @@ class Attempts:
             return
         self.closed = True
         call = self.call
-        if call is not None and not call.streaming:
+        if call is not None and not call.ended and not call.streaming:
             with guard("ending a call"):
                 call.fails(error)
         with suppress(ValueError):  # closed in another context than it began in, whose values go with it
@@ -161,15 +160,25 @@ def wrap_sdk(sdk: Sdk, module: Any) -> None:
     """Wrap the calls of `sdk` in its `module`."""
     for call in sdk.calls:
         with guard(f"wrapping {call} of {sdk.module}"):  # one that a version lacks takes no other with it
-            wrapt.wrap_function_wrapper(module, call, partial(_one_call, sdk))
+            put_in_place(module, call, partial(_one_call, sdk, "." in call))
 
 
-def _one_call(
-    sdk: Sdk, wrapped: Callable[..., Any], caller: object, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> Any:
-    with Attempts(sdk, caller):
-        result = wrapped(*args, **kwargs)
-    return _awaited(Attempts(sdk, caller), result) if inspect.iscoroutine(result) else result
+def _one_call(sdk: Sdk, is_method: bool, wrapped: Callable[..., Any]) -> Callable[..., Any]:  # noqa: FBT001 - bound by partial
+    """What takes the place of the SDK's function or method `wrapped`."""
+
+    @wraps(wrapped)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        caller = args[0] if is_method else None
+        with Attempts(sdk, caller):
+            result = wrapped(*args, **kwargs)
+        return _awaited(Attempts(sdk, caller), result) if inspect.iscoroutine(result) else result
+
+    @wraps(wrapped)
+    async def call_async(*args: Any, **kwargs: Any) -> Any:
+        with Attempts(sdk, args[0] if is_method else None):
+            return await wrapped(*args, **kwargs)
+
+    return call_async if inspect.iscoroutinefunction(wrapped) else call
 
 
 async def _awaited(attempts: Attempts, coroutine: Awaitable[Any]) -> Any:

@@ -23,7 +23,6 @@ from otel_cost.safety import guard
 from otel_cost.usage import Reading, Usage
 
 if TYPE_CHECKING:
-
     from opentelemetry.context import Context
 
     from otel_cost.live_span import LiveSpan
@@ -157,10 +156,9 @@ class Call:
         if not self.awaits:
             self.unreadable()  # where that failed, the call ends all the same
 
-    def read(self, reader: Any, body: bytes) -> None:
-        """The whole response is here."""
-        reader.feed(body)
-        self._end_with(reader.reading(), whole=True)
+    def read(self, reading: Reading) -> None:
+        """The whole response is here, and says this."""
+        self._end_with(reading, whole=True)
 
     def hears(self, reading: Reading) -> None:
         """Another request was answered with what this call's response had used."""

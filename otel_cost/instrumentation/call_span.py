@@ -52,9 +52,12 @@ def answered(reading: Reading | None) -> Mapping[str, Any]:
     """Attributes: what the answer said."""
     if reading is None:
         return {}
-    stated = {semconv.GEN_AI_RESPONSE_MODEL: reading.model, semconv.GEN_AI_RESPONSE_ID: reading.response_id}
-    usage = live_span.usage_attributes(reading.usage) if reading.usage is not None else {}
-    return {**{key: value for key, value in stated.items() if value is not None}, **usage}
+    found: dict[str, Any] = live_span.usage_attributes(reading.usage) if reading.usage is not None else {}
+    if reading.model is not None:
+        found[semconv.GEN_AI_RESPONSE_MODEL] = reading.model
+    if reading.response_id is not None:
+        found[semconv.GEN_AI_RESPONSE_ID] = reading.response_id
+    return found
 
 
 def failed(failures: Sequence[Failure]) -> Mapping[str, Any]:

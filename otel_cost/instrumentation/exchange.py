@@ -21,7 +21,7 @@ from otel_cost.instrumentation.passing import Answer, CutAnswer, ErrorAnswer
 from otel_cost.instrumentation.retrieval import RetrievedAnswer, settle
 from otel_cost.live_span import in_sdk_call
 from otel_cost.safety import guard, report
-from otel_cost.usage import is_providers, reader_of, recognise
+from otel_cost.usage import is_providers, read_whole, reader_of, recognise
 from otel_cost.usage.decoding import decoder_of
 
 if TYPE_CHECKING:
@@ -90,6 +90,12 @@ def begin(outgoing: Outgoing) -> Exchange | Aside | None:
         call, around = attempts.begin(asked)
         return Exchange(outgoing, asked, call, around).asks_for_usage(body)
     return None
+
+
+def is_looked_at(request: object) -> bool:
+    """Whether the client's `request` is the very one that the exchange around it has begun with."""
+    around: Any = context.get_value(_IN_FLIGHT)
+    return around is not None and getattr(around._outgoing, "request", None) is request  # noqa: SLF001 - of this module
 
 
 def hop(url: str, headers: MutableMapping[str, str]) -> AbstractContextManager[None]:
@@ -182,9 +188,7 @@ class Retrieval(Aside):
         """The whole response is here: what it states is counted."""
         if status in _SUCCESS:
             with guard("reading a response"):
-                reader = reader_of(self._asked.wire_format, plain(headers))
-                reader.feed(body)
-                settle(self._asked, reader.reading())
+                settle(self._asked, read_whole(self._asked.wire_format, plain(headers), body))
         return body
 
     def _around_it(self, current: Context) -> Context:
@@ -244,7 +248,7 @@ class Exchange(Aside):
                 failure = self._failed(Failure.of_status(status, headers), ends_call=False)
                 return ErrorAnswer(self._call, failure, encoding, ends_call=self._around is None)
             if status == _NO_CONTENT:
-                self._call.read(reader_of(self._asked.wire_format, plain(headers)), b"")
+                self._call.read(read_whole(self._asked.wire_format, plain(headers), b""))
                 return None
             if not (self._cuts and headers.get("content-type", "").startswith(_EVENTS)):
                 self._call.answered(reader_of(self._asked.wire_format, headers))
@@ -264,7 +268,7 @@ class Exchange(Aside):
             if status not in _SUCCESS:
                 self._failed(Failure.of_status(status, headers, body))
                 return body
-            self._call.read(reader_of(self._asked.wire_format, plain(headers)), body)
+            self._call.read(read_whole(self._asked.wire_format, plain(headers), body))
             if self._cuts and headers.get("content-type", "").startswith(_EVENTS):
                 cut = UsageCut()
                 return cut.feed(body) + cut.rest()

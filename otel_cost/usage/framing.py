@@ -15,6 +15,8 @@ from struct import Struct
 from typing import TYPE_CHECKING, Any, Final, Protocol
 from zlib import crc32
 
+import msgspec
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -45,7 +47,7 @@ class Document:
         try:
             return self._parsed
         except AttributeError:
-            self._parsed = _object(self.text)
+            self._parsed = object_in(self.text)
             return self._parsed
 
 
@@ -424,10 +426,19 @@ def _event_name(head: bytes) -> str:
     return ""
 
 
-def _object(text: bytes) -> dict[str, Any] | None:
+def object_in(text: bytes) -> dict[str, Any] | None:
+    """The JSON object that `text` is; None where it is none."""
+    try:
+        return _DECODER.decode(text)
+    except (ValueError, RecursionError):
+        pass
     try:
         # As SDKs do it: a byte that is no UTF-8 spoils one word, not the whole document.
         value = json.loads(text.decode(errors="replace"))
     except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
+
+
+_DECODER: Final = msgspec.json.Decoder(dict[str, Any])
+"""Several times as fast as `json`, which takes more: NaN, halves of surrogate pairs."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from otel_cost.usage.decoding import decoder_of
 from otel_cost.usage.formats import places
-from otel_cost.usage.framing import DONE, framer_of
+from otel_cost.usage.framing import DONE, LARGEST, framer_of, object_in
 from otel_cost.usage.statement import Reading, Statement, dig
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from otel_cost.usage.formats import WireFormat
     from otel_cost.usage.framing import Document
 
-__all__ = ["Reader", "Reading", "reader_of"]
+__all__ = ["Reader", "Reading", "read_whole", "reader_of"]
 
 
 class Reader:
@@ -141,6 +141,18 @@ def _marks(wire_format: WireFormat) -> tuple[re.Pattern[bytes], re.Pattern[bytes
     worth = rf'"(?:{stated})"\s*(?::\s*[^\snf]|[,}}])'
     pieces = "|".join(map(re.escape, wire_format.pieces))
     return re.compile(worth.encode()), re.compile(rf'"(?:{pieces})"\s*:\s*(?:\{{|\[\s*\{{|"[^"])'.encode())
+
+
+def read_whole(wire_format: WireFormat, headers: Mapping[str, str], body: bytes) -> Reading:
+    """What a body says that is here from its beginning to its end, its content decoded."""
+    document = object_in(body) if len(body) <= LARGEST else None
+    if document is None:  # a stream of documents, or what only a reader can tell
+        reader = Reader(wire_format, headers, decoder_of(""))
+        reader.feed(body)
+        return reader.reading()
+    statement = Statement(wire_format, headers)
+    statement.take(document)
+    return statement.reading(complete=True)
 
 
 def reader_of(wire_format: WireFormat, headers: Mapping[str, str]) -> Reader:

@@ -7,12 +7,15 @@ import logging
 import re
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
+
+import msgspec
 
 from otel_cost import settings
 from otel_cost.usage.endpoints import Endpoint, endpoint_at, may_be_call, provider_at, provider_of, seller_of
 from otel_cost.usage.formats import FORMATS
+from otel_cost.usage.statement import dig
 
 if TYPE_CHECKING:
     from otel_cost.usage.formats import WireFormat
@@ -207,10 +210,30 @@ def _fields(body: bytes) -> dict[str, Any]:
         found = _FORM_FIELD.findall(body[:_FORM_ENDS]) + _FORM_FIELD.findall(body[_FORM_ENDS:][-_FORM_ENDS:])
         return {name.decode(): value.decode(errors="replace") for name, value in found} | {"file": True}
     try:
+        return {name: _decoded(value) if name in _WANTED else None for name, value in _DECODER.decode(body).items()}
+    except (ValueError, RecursionError):
+        pass  # what `json` takes may still be more
+    try:
         fields = json.loads(body)
     except (ValueError, RecursionError):
         return {}
     return fields if isinstance(fields, dict) else {}
+
+
+_DECODER: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
+"""Passes over the prompt, which may be long, without making anything of it."""
+_decoded: Final = msgspec.json.Decoder().decode
+_WANTED: Final = frozenset(
+    {
+        *("model", "stream", "stream_options", "background"),
+        *(
+            place.partition(".")[0]
+            for wire_format in FORMATS.values()
+            for place in wire_format.max_tokens + wire_format.choices
+        ),
+    }
+)
+"""The fields of a request that are read; of the others only that they are there."""
 
 
 def _media_size(body: bytes) -> int:
@@ -229,9 +252,7 @@ def _max_output_tokens(wire_format: WireFormat, fields: dict[str, Any]) -> int |
 
 def _first_count(places: tuple[str, ...], fields: dict[str, Any]) -> int | None:
     for place in places:
-        value: Any = fields
-        for name in place.split("."):
-            value = value.get(name) if isinstance(value, dict) else None
+        value = dig(fields, tuple(place.split("."))) if "." in place else fields.get(place)
         if isinstance(value, int) and not isinstance(value, bool) and value > 0:
             return value
     return None

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial, wraps
 from typing import TYPE_CHECKING, Any
 
-import wrapt
-
-from otel_cost.instrumentation.exchange import begin, hop
+from otel_cost.instrumentation.exchange import begin, hop, is_looked_at
 from otel_cost.instrumentation.open_calls import close
+from otel_cost.instrumentation.wrapping import put_in_place
 from otel_cost.safety import guard
 from otel_cost.usage.decoding import decoder_of
 
@@ -28,55 +28,70 @@ def wrap(module: Any) -> None:
     _wrapped.add(module.Client)
     sync_tee = type("SyncTee", (_SyncTee, module.SyncByteStream), {})
     async_tee = type("AsyncTee", (_AsyncTee, module.AsyncByteStream), {})
+    put_in_place(module, "Client.send", partial(_sending, module, sync_tee))
+    put_in_place(module, "AsyncClient.send", partial(_sending_async, module, async_tee))
+    put_in_place(module, "Client._send_single_request", _hopping)
+    put_in_place(module, "AsyncClient._send_single_request", _hopping_async)
 
-    def send(wrapped: Callable[..., Any], _: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        outgoing = _Outgoing(module, *args, **kwargs)
+
+def _sending(module: Any, tee: type, wrapped: Callable[..., Any]) -> Callable[..., Any]:
+    """What takes the place of the method that sends."""
+
+    @wraps(wrapped)
+    def send(self: Any, request: Any, **options: Any) -> Any:
+        outgoing = _Outgoing(module, request)
         exchange = begin(outgoing)
         if exchange is None:
-            return wrapped(*args, **kwargs)
+            return wrapped(self, request, **options)
         with exchange:
-            response = wrapped(outgoing.request, **outgoing.options)
+            response = wrapped(self, outgoing.request, **options)
             if exchange.may_be_refused(response.status_code) and exchange.is_refused(_error(module, response)):
-                response = wrapped(*args, **kwargs)
-        return _read(exchange, outgoing.hidden_in(response), sync_tee)
+                response = wrapped(self, request, **options)
+        return _read(exchange, outgoing.hidden_in(response), tee)
 
-    async def send_async(
-        wrapped: Callable[..., Awaitable[Any]], _: object, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> Any:
-        outgoing = _Outgoing(module, *args, **kwargs)
+    return send
+
+
+def _sending_async(module: Any, tee: type, wrapped: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+    @wraps(wrapped)
+    async def send(self: Any, request: Any, **options: Any) -> Any:
+        outgoing = _Outgoing(module, request)
         exchange = begin(outgoing)
         if exchange is None:
-            return await wrapped(*args, **kwargs)
+            return await wrapped(self, request, **options)
         with exchange:
-            response = await wrapped(outgoing.request, **outgoing.options)
+            response = await wrapped(self, outgoing.request, **options)
             if exchange.may_be_refused(response.status_code):
                 error = await _error_async(module, response)
                 if exchange.is_refused(error):
-                    response = await wrapped(*args, **kwargs)
-        return _read(exchange, outgoing.hidden_in(response), async_tee)
+                    response = await wrapped(self, request, **options)
+        return _read(exchange, outgoing.hidden_in(response), tee)
 
-    wrapt.wrap_function_wrapper(module, "Client.send", send)
-    wrapt.wrap_function_wrapper(module, "AsyncClient.send", send_async)
-    _wrap_hops(module)
+    return send
 
 
-def _wrap_hops(module: Any) -> None:
-    """Wrap where each request leaves, with those that follow a redirect, be it to a stranger."""
+def _hopping(wrapped: Callable[..., Any]) -> Callable[..., Any]:
+    """Around where each request leaves, with those that follow a redirect, be it to a stranger."""
 
-    def hop_to(wrapped: Callable[..., Any], _: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        request = args[0] if args else kwargs["request"]
+    @wraps(wrapped)
+    def hop_to(self: Any, request: Any) -> Any:
+        if is_looked_at(request):
+            return wrapped(self, request)
         with hop(str(request.url), request.headers):
-            return wrapped(*args, **kwargs)
+            return wrapped(self, request)
 
-    async def hop_to_async(
-        wrapped: Callable[..., Awaitable[Any]], _: object, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> Any:
-        request = args[0] if args else kwargs["request"]
+    return hop_to
+
+
+def _hopping_async(wrapped: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+    @wraps(wrapped)
+    async def hop_to(self: Any, request: Any) -> Any:
+        if is_looked_at(request):
+            return await wrapped(self, request)
         with hop(str(request.url), request.headers):
-            return await wrapped(*args, **kwargs)
+            return await wrapped(self, request)
 
-    wrapt.wrap_function_wrapper(module, "Client._send_single_request", hop_to)
-    wrapt.wrap_function_wrapper(module, "AsyncClient._send_single_request", hop_to_async)
+    return hop_to
 
 
 class _Outgoing:
@@ -84,21 +99,17 @@ class _Outgoing:
 
     Attributes:
         request: what is sent: the application's request, or one that stands for it.
-        options: what it is sent with.
+        url: where it goes.
     """
 
-    __slots__ = ("_module", "_said", "options", "request")
+    __slots__ = ("_module", "_said", "request", "url")
 
-    def __init__(self, module: Any, request: Any, **options: Any) -> None:
-        self._module, self._said, self.request, self.options = module, request, request, options
+    def __init__(self, module: Any, request: Any) -> None:
+        self._module, self._said, self.request, self.url = module, request, request, str(request.url)
 
     @property
     def method(self) -> str:
         return str(self.request.method)
-
-    @property
-    def url(self) -> str:
-        return str(self.request.url)
 
     @property
     def headers(self) -> Any:

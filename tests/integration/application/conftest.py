@@ -75,14 +75,17 @@ def exporter() -> InMemorySpanExporter:
 @pytest.fixture(scope="module", autouse=True)
 def _instrumented(exporter: InMemorySpanExporter) -> Iterator[None]:  # noqa: ARG001 - the provider comes first
     originals: list[tuple[Any, str, Any]] = []
-    wrap = wrapt.wrap_function_wrapper
 
-    def wrap_for_now(target: Any, name: str, wrapper: Any) -> Any:
-        originals.append(wrapt.resolve_path(target, name))
-        return wrap(target, name, wrapper)
+    def for_now(wrap: Any) -> Any:
+        def wrap_for_now(target: Any, name: str, wrapper: Any) -> Any:
+            originals.append(wrapt.resolve_path(target, name))
+            return wrap(target, name, wrapper)
+
+        return wrap_for_now
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(wrapt, "wrap_function_wrapper", wrap_for_now)
+        for wrap in (wrapt.wrap_function_wrapper, wrapt.wrap_object):
+            patch.setattr(wrapt, wrap.__name__, for_now(wrap))
         bootstrap.start()
         instrumentors = (HTTPXClientInstrumentor(), HTTPX2ClientInstrumentor())
         for instrumentor in instrumentors:

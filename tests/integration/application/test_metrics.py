@@ -53,6 +53,7 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> Iterator[Measured]:
     reader = InMemoryMetricReader()
     provider = MeterProvider([reader], shutdown_on_exit=False)
     monkeypatch.setattr(api, "get_meter", provider.get_meter)
+    monkeypatch.setattr(api, "get_meter_provider", lambda: provider)
     metrics._instruments.cache_clear()
     metrics._seen.clear()
     yield Measured(reader)
