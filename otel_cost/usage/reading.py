@@ -112,8 +112,8 @@ class Reader:
 
 def _has(event: dict[str, Any], place: str) -> bool:
     """Whether `event` has something at `place`, or one of the elements of a list: ``candidates[].finishReason``."""
-    name, _, inner = place.partition("[].")
-    found = event.get(name)
+    at, _, inner = place.partition("[].")
+    found = dig(event, tuple(at.split(".")))
     if inner and isinstance(found, list):
         return any(isinstance(element, dict) and element.get(inner) for element in found)
     return bool(found) and not inner

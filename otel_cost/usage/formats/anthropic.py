@@ -52,6 +52,7 @@ MESSAGES: Final = WireFormat(
     max_tokens=("max_tokens",),
     stream_roots=(("message",), ()),
     stream_ends=frozenset({"message_stop"}),
+    ends_with=("delta.stop_reason",),  # beside the final usage; litellm reads no further
     pieces=("delta",),
     rules=RULES,
     passes=further_passes,
