@@ -156,6 +156,7 @@ _DIALECTS: Final[Mapping[tuple[str, str], str]] = {
     ("gcp.gemini", "openai.chat"): "gemini.chat",
     ("gcp.vertex_ai", "openai.chat"): "gemini.chat",
     ("vercel", "openai.chat"): "vercel.chat",
+    ("writer", "cohere.chat"): "openai.chat",
 }
 """Providers that speak a format in a way of their own."""
 

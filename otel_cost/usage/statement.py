@@ -190,7 +190,7 @@ class Statement:
                 for part, rank in meters[place]:
                     if part not in best or rank < best[part][0]:
                         best[part] = (rank, place)
-                stated = stated or not place.startswith("tool_calls.")
+                    stated = stated or part[0] not in _TOOLS
         counts: dict[str, Any] = {}
         unreadable: dict[str, None] = {}
         for (meter, _), (_, place) in best.items() if stated else ():
@@ -218,6 +218,7 @@ class Statement:
 
 _NO_SHARES: Final[tuple[tuple[str, Usage], ...]] = ()
 _NO_DOUBTS: Final[tuple[str, ...]] = ()
+_TOOLS: Final = frozenset({"web_searches", "file_searches"})
 _TIERS: Final = {
     "auto": "standard",
     "default": "standard",

@@ -21,7 +21,7 @@ _CHAT_METERS: Final = {
     "cache_write_tokens": "prompt_tokens_details.cache_write_tokens | prompt_tokens_details.cache_creation_tokens"
     " | cache_creation_input_tokens",
     "reasoning_tokens": "completion_tokens_details.reasoning_tokens | reasoning_tokens"
-    " | output_tokens_details.reasoning_tokens",
+    " | output_tokens_details.reasoning_tokens | completion_token_details.reasoning_tokens",
     "input_audio_tokens": "prompt_tokens_details.audio_tokens | audio_prompt_tokens",
     "cache_read_audio_tokens": "prompt_tokens_details.cached_tokens_details.audio_tokens",
     "output_audio_tokens": "completion_tokens_details.audio_tokens",
@@ -234,16 +234,17 @@ IMAGES: Final = WireFormat(
     paths=(
         r"/deployments/(?P<model>[^/]+)/images/(?:generations|edits)",
         r"/images/(?:generations|edits|variations)",
+        r"/api/v1/images",
     ),
     asks=("prompt",),
     meters={
         "input_tokens": "input_tokens | prompt_tokens",
         "output_tokens": "output_tokens | completion_tokens",
-        "cache_read_tokens": "cached_tokens | input_tokens_details.cached_tokens",
+        "cache_read_tokens": "cached_tokens | input_tokens_details.cached_tokens | prompt_tokens_details.cached_tokens",
         "cache_read_image_tokens": "cached_tokens_details.cached_image_tokens",
         "input_image_tokens": "input_tokens_details.image_tokens | prompt_tokens_details.image_tokens",
         "output_image_tokens": "output_tokens_details.image_tokens | completion_tokens_details.image_tokens",
-        "reasoning_tokens": "output_tokens_details.reasoning_tokens",
+        "reasoning_tokens": "output_tokens_details.reasoning_tokens | completion_tokens_details.reasoning_tokens",
     },
     harmless=words(
         """
@@ -278,7 +279,7 @@ AUDIO: Final = WireFormat(
     ),
     stream_ends=frozenset({"transcript.text.done", "speech.audio.done"}),
     pieces=("delta", "audio"),
-    rules=(rules.nothing_used,),
+    rules=(rules.audio_beside_input, rules.nothing_used),
 )
 FORMATS: Final = (
     CHAT,

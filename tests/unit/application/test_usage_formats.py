@@ -442,6 +442,42 @@ WHOLE = {
         chat(11, 3),
         Usage(11, 3),
     ),
+    "a chat with Writer": (
+        "https://api.writer.com/v1/chat",
+        chat(40, 300, prompt_token_details={"cached_tokens": 8}, completion_token_details={"reasoning_tokens": 60}),
+        Usage(40, 300, cache_read_tokens=8, reasoning_tokens=60),
+    ),
+    "a recording that lies outside the prompt": (
+        "https://api.mistral.ai/v1/audio/transcriptions",
+        {
+            "model": "voxtral-mini-latest",
+            "text": "Hey",
+            "usage": {
+                "prompt_audio_seconds": 3,
+                "prompt_tokens": 3,
+                "completion_tokens": 11,
+                "total_tokens": 389,
+                "prompt_tokens_details": {"cached_tokens": 0, "audio_tokens": 375},
+            },
+        },
+        Usage(378, 11, input_audio_tokens=375, audio_seconds=3),
+    ),
+    "pictures by OpenRouter's own endpoint": (
+        "https://openrouter.ai/api/v1/images",
+        {
+            "created": 0,
+            "data": [{"b64_json": "aGV5", "media_type": "image/jpeg"}],
+            "usage": {
+                "prompt_tokens": 1125,
+                "completion_tokens": 1537,
+                "total_tokens": 2662,
+                "cost": 0.034,
+                "prompt_tokens_details": {"cached_tokens": 512, "audio_tokens": 0},
+                "completion_tokens_details": {"reasoning_tokens": 417, "image_tokens": 1120},
+            },
+        },
+        Usage(1125, 1537, cache_read_tokens=512, reasoning_tokens=417, output_image_tokens=1120),
+    ),
     "TGI": (
         "https://x1.eu-west-1.aws.endpoints.huggingface.cloud/generate",
         {"generated_text": "Hey", "details": {"finish_reason": "length", "generated_tokens": 20, "seed": None}},
@@ -719,9 +755,12 @@ def test_the_service_tier_has_the_name_that_prices_use(url: str, answer: object,
 
 
 @pytest.mark.parametrize("status", ["queued", "in_progress"])
-def test_a_response_that_is_still_made_has_no_usage_yet(status: str) -> None:
-    call = metered(f"{OPENAI}/responses", {"id": "resp_1", "background": True, "status": status, "usage": None})
+@pytest.mark.parametrize("tools", [{}, {"tool_usage": {"web_search": {"num_requests": 0}}}], ids=["", "no tool yet"])
+def test_a_response_that_is_still_made_has_no_usage_yet(status: str, tools: dict[str, object]) -> None:
+    answer = {"id": "resp_1", "background": True, "status": status, "usage": None, **tools}
+    call = metered(f"{OPENAI}/responses", answer)
     assert (call.usage, call.pending, call.response_id) == (None, True, "resp_1")
+    assert call.cost.amount is None
 
 
 def test_a_response_that_failed_is_not_waited_for() -> None:
