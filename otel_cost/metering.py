@@ -205,25 +205,26 @@ def cost_of(request: Request, reading: Reading, at: datetime | None = None) -> C
         return Cost.unknown(request.unknown_provider)
     named = (request.model, reading.model) if request.wire_format.priced_as_asked else (reading.model, request.model)
     models = tuple(dict.fromkeys(model for model in named if model is not None))
-    cost = _price(request.provider, models, reading.usage, reading, at)
+    cost = _price(request, models, reading.usage, reading, at)
     for model, usage in reading.shares:
-        cost = _sum(cost, _price(request.provider, (model,), usage, reading, at))
+        cost = _sum(cost, _price(request, (model,), usage, reading, at))
     if reading.unmetered:
         cost = cost.estimated(f"no price for {', '.join(reading.unmetered)}")
     return cost.estimated("; ".join(reading.doubts)) if reading.doubts else cost
 
 
-def _price(provider: str, models: tuple[str, ...], usage: Usage, reading: Reading, at: datetime | None) -> Cost:
+def _price(request: Request, models: tuple[str, ...], usage: Usage, reading: Reading, at: datetime | None) -> Cost:
     """What `usage` costs, by the first of `models` that has a price: the one that answered, or the one asked for."""
     cost = Cost.unknown("neither request nor response names a model")
+    terms = {**request.terms, **reading.terms} if request.terms else reading.terms
     for model in models:
         cost = pricing.price(
-            provider=provider,
+            provider=request.provider,
             model=model,
             usage=usage,
             service_tier=reading.service_tier,
             at=at,
-            terms=reading.terms,
+            terms=terms,
         )
         if cost.amount is not None:
             break

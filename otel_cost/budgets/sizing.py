@@ -74,7 +74,8 @@ def likely_cost(request: Request) -> Cost:
         return pricing.Cost.unknown(request.unknown_provider)
     if not request.model:
         return pricing.Cost.unknown("the request names no model")
-    return pricing.price(provider=request.provider, model=request.model, usage=_likely_usage(request))
+    usage = _likely_usage(request)
+    return pricing.price(provider=request.provider, model=request.model, usage=usage, terms=request.terms)
 
 
 def _likely_usage(request: Request) -> Usage:

@@ -53,7 +53,7 @@ class _Draft:
     def take_table(self, table: Table) -> None:
         """What a table says: discounts on what was there before it, then its prices, then its factors on all."""
         items = table.about(self._asked)
-        if items:
+        if not all(item.confirms for item in items):
             self._version = table.version
         if discounts := [item.discount for item in items if item.discount is not None]:
             self._multiply(discounts[-1], METERS)

@@ -76,7 +76,7 @@ class Item:
         providers: whose prices, by their names in the price table; empty for any.
         models: patterns for the model's name.
         tiers: the service tiers that it is for; empty where it does not say.
-        terms: what else the call must state.
+        terms: what else the call must state, by patterns of which one must match.
         start: the first moment at which it holds.
         end: the first moment at which it no longer does.
         days: days of the week, 0 for Monday; empty for all.
@@ -92,7 +92,7 @@ class Item:
     providers: frozenset[str]
     models: tuple[str, ...]
     tiers: frozenset[str | None] = frozenset()
-    terms: Mapping[str, str] = field(default_factory=dict)
+    terms: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     start: datetime | None = None
     end: datetime | None = None
     days: frozenset[int] = frozenset()
@@ -109,11 +109,16 @@ class Item:
         """Whether it is for calls of some kind alone."""
         return bool(self.tiers or self.terms)
 
+    @property
+    def confirms(self) -> bool:
+        """Whether all it says is that the standard prices hold for the calls that it is for."""
+        return self.token_factor == 1 and not (self.prices or self.per_request or self.discount or self.least_seconds)
+
     def holds(self, asked: Asked) -> bool:
         """Whether it says anything about this call."""
         if not self.is_of(asked) or (self.tiers and asked.tier not in self.tiers):
             return False
-        return all(asked.terms.get(key) == value for key, value in self.terms.items()) and self._is_on(asked.moment)
+        return self._meets(asked.terms) and self._is_on(asked.moment)
 
     @property
     def is_hourly(self) -> bool:
@@ -127,6 +132,12 @@ class Item:
     def _names(self, provider: str, model: str) -> bool:
         return (not self.providers or provider in self.providers) and any(
             fnmatch.fnmatchcase(model, pattern) for pattern in self.models
+        )
+
+    def _meets(self, terms: Mapping[str, str]) -> bool:
+        return all(
+            key in terms and any(fnmatch.fnmatchcase(terms[key], pattern) for pattern in patterns)
+            for key, patterns in self.terms.items()
         )
 
     def _is_on(self, moment: datetime) -> bool:
@@ -292,10 +303,10 @@ def _tiers(value: Any) -> frozenset[str | None]:
     return frozenset(names.tier_id(text) for text in _texts(value))
 
 
-def _terms(value: Any) -> dict[str, str]:
-    if not isinstance(value, dict) or not value or not all(isinstance(one, str) for one in value.values()):
-        raise ValueError('it must be a table of texts, as in { inference_geo = "us" }')
-    return dict(value)
+def _terms(value: Any) -> dict[str, tuple[str, ...]]:
+    if not isinstance(value, dict) or not value:
+        raise ValueError('it must be a table of texts, as in { location = "europe-*" }')
+    return {name: tuple(_texts(patterns)) for name, patterns in value.items()}
 
 
 def _moment(value: Any) -> datetime:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
@@ -15,9 +15,12 @@ import msgspec
 from otel_cost import settings
 from otel_cost.usage.endpoints import Endpoint, endpoint_at, may_be_call, provider_at, provider_of, seller_of
 from otel_cost.usage.formats import FORMATS
+from otel_cost.usage.location import terms_at
 from otel_cost.usage.statement import dig
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from otel_cost.usage.formats import WireFormat
 
 _logger = logging.getLogger(__name__)
@@ -48,6 +51,7 @@ class Request:
         background: whether the provider is to go on with the answer whoever waits for it.
         retrieves: the id of a response that another call asked for and this one only states again, as a poll of a
             background response does; None mostly.
+        terms: what the URL says that its price may depend on.
     """
 
     wire_format: WireFormat
@@ -63,6 +67,7 @@ class Request:
     include_usage: object = None
     background: bool = False
     retrieves: str | None = None
+    terms: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, wire_format: WireFormat, provider: str, model: str | None) -> Request:
@@ -146,6 +151,7 @@ def recognise(method: str, url: str, body: bytes, *, by_path: bool = False) -> R
         include_usage=_include_usage(fields),
         background=fields.get("background") is True,
         retrieves=endpoint.retrieves,
+        terms=terms_at(origin.host, path),
     )
 
 

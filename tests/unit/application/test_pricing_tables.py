@@ -349,7 +349,8 @@ def _matters(fact: tables.Item, facts: Table, pattern: str) -> bool:
                 datetime(2026, 7, 1, 2, tzinfo=UTC),
                 datetime(2025, 9, 10, 2, tzinfo=UTC),
             ):
-                asked = Asked(((provider, model),), next(iter(fact.tiers), None), fact.terms, moment)
+                terms = {name: patterns[0].replace("*", "x") for name, patterns in fact.terms.items()}
+                asked = Asked(((provider, model),), next(iter(fact.tiers), None), terms, moment)
                 listed = catalogue.find(provider, model)
                 with_it, without = draw_up(asked, listed, [facts]), draw_up(asked, listed, [others])
                 if with_it is not None and (
