@@ -16,6 +16,7 @@ from otel_cost import attribution, counted, dialects, money, pricing, semconv
 from otel_cost.budgets import STORE, Spend, budgets_in
 from otel_cost.errors import BudgetExceededError
 from otel_cost.safety import guard
+from otel_cost.usage.location import terms_at
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -111,7 +112,7 @@ class LiveSpan:
         if counted.is_counted(stated.response_id, models, stated.usage, teller=self.scope, started_ns=started):
             return
         counted.add(stated.response_id, models, stated.usage, teller=self.scope)
-        cost = _cost_of(stated)
+        cost = _cost_of(stated, str(attributes.get(semconv.SERVER_ADDRESS)))
         members = attribution.members(self._context)
         budgets = budgets_in(members, self._context)
         STORE.charge(budgets, Spend(cost.amount, stated.usage.total_tokens))
@@ -193,11 +194,12 @@ def _stated_attributes(stated: Stated, attributes: Mapping[str, Any]) -> dict[st
     return {name: value for name, value in found.items() if value is not None}
 
 
-def _cost_of(stated: Stated) -> Cost:
+def _cost_of(stated: Stated, host: str) -> Cost:
     if stated.usage is None or stated.provider is None or not (stated.response_model or stated.request_model):
         return pricing.Cost.unknown("the span names no provider and model")
     models = [model for model in (stated.response_model, stated.request_model) if model is not None]
-    costs = [pricing.price(provider=stated.provider, model=model, usage=stated.usage) for model in models]
+    terms = terms_at(host, "/")
+    costs = [pricing.price(provider=stated.provider, model=model, usage=stated.usage, terms=terms) for model in models]
     cost = next((cost for cost in costs if cost.amount is not None), costs[0])
     return cost.estimated(stated.doubt) if stated.doubt else cost
 

@@ -97,6 +97,14 @@ def costed(tracing: Tracing) -> int:
     return sum(semconv.COST_STATUS in (span.attributes or {}) for span in tracing.spans)
 
 
+def test_the_server_that_a_span_names_says_where_the_call_went(tracing: Tracing) -> None:
+    # gpt-5.4-mini: 0.75 and 4.50, so 1,000 and 200 are 0.00165; 1.1 times that at a host of OpenAI's data residency
+    told = {**CHAT, **FIGURES, "gen_ai.request.model": "gpt-5.4-mini", "server.address": "eu.api.openai.com"}
+    span = tracing.tells(told)
+    assert span[semconv.COST_STATUS] == "known"
+    assert Decimal(str(span[semconv.COST_AMOUNT])) == Decimal("0.001815")
+
+
 def test_a_call_that_two_instrumentations_tell_of_side_by_side_is_counted_once(tracing: Tracing) -> None:
     tracing.tells({**CHAT, **FIGURES}, "one")
     tracing.tells(

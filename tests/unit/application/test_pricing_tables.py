@@ -191,6 +191,14 @@ def test_prices_for_calls_on_terms() -> None:
     assert cost_of(text) == (Decimal("2.5"), [])
 
 
+def test_prices_for_calls_on_terms_by_patterns() -> None:
+    text = item('when = { location = ["eu", "europe-*"] }\ninput = 9')
+    assert cost_of(text, terms={"location": "eu"}) == (9, [])
+    assert cost_of(text, terms={"location": "europe-west1"}) == (9, [])
+    assert cost_of(text, terms={"location": "us-east5"}) == (Decimal("2.5"), ["location 'us-east5'"])
+    assert cost_of(text, terms={"speed": "eu"}) == (Decimal("2.5"), ["speed 'eu'"])
+
+
 def test_who_states_what_a_model_costs_leaves_no_doubt_which_one_it_is() -> None:
     dated = "gpt-4o-mini-tts-2031-01-31"
     assert cost_of(item("input = 9"), model=dated) == (Decimal("0.6"), ["this version of the model"])
@@ -240,6 +248,7 @@ def test_a_factor_is_on_every_price_of_a_token() -> None:
         ("input = 1\nservice_tier = 3", 6, "service_tier: it must be a text, or a list of them"),
         ("input = 1\nservice_tier = []", 6, "service_tier: it must be a text, or a list of them"),
         ('input = 1\nwhen = "us"', 6, "when: it must be a table of texts"),
+        ("input = 1\nwhen = { location = 3 }", 6, "when: it must be a text, or a list of them"),
         ('input = 1\ndays = ["sat", "someday"]', 6, 'days: it must be days of the week, as in ["sat", "sun"]'),
         ('input = 1\nhours = "morning"', 6, 'hours: it must be a time of day in UTC, as in "16:30-00:30"'),
         ("input = 1\nhours = 3", 6, "hours: it must be a time of day in UTC"),
