@@ -112,7 +112,8 @@ class Item:
     @property
     def confirms(self) -> bool:
         """Whether all it says is that the standard prices hold for the calls that it is for."""
-        return self.token_factor == 1 and not (self.prices or self.per_request or self.discount or self.least_seconds)
+        others = (self.per_request, self.discount, self.least_seconds)
+        return self.token_factor == 1 and not self.prices and all(other is None for other in others)
 
     def holds(self, asked: Asked) -> bool:
         """Whether it says anything about this call."""
