@@ -96,6 +96,7 @@ def meter_batch(
     provider: str | None = None,
     model: str | None = None,
     at: datetime | None = None,
+    location: str | None = None,
 ) -> Iterator[Metered]:
     """Take the results of a batch apart, line by line, each priced at the batch tier and counted once.
 
@@ -108,11 +109,13 @@ def meter_batch(
             ``azure.ai.openai``.
         model: the model asked for, where the results do not name it, as those of Bedrock do not.
         at: when the batch ran, for its prices; now where it is None.
+        location: where it ran, such as ``europe-west1``, for its prices; results do not say it.
 
     Yields:
         One for each line that is a result. One that failed costs nothing; one whose response was there before is left
         out.
     """
+    terms = {} if location is None else {"location": location}
     seen: set[str] = set()
     for line in lines:
         result = _result(line)
@@ -120,7 +123,7 @@ def meter_batch(
             continue
         custom_id, body = result
         wire_format, speaker = _spoken(body)
-        request = Request.of(wire_format, provider or speaker, model)
+        request = Request.of(wire_format, provider or speaker, model, terms)
         if not body:
             yield replace(_metered(request, Reading(), Cost.nothing()), custom_id=custom_id)
             continue

@@ -70,8 +70,8 @@ class Request:
     terms: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, wire_format: WireFormat, provider: str, model: str | None) -> Request:
-        """A request of which no more is known than its format, its provider and its model."""
+    def of(cls, wire_format: WireFormat, provider: str, model: str | None, terms: Mapping[str, str]) -> Request:
+        """A request of which no more is known than its format, its provider, its model and the terms of its price."""
         return cls(
             wire_format=wire_format,
             provider=provider,
@@ -83,6 +83,7 @@ class Request:
             stream=False,
             text_size=0,
             media_size=0,
+            terms=terms,
         )
 
     @property

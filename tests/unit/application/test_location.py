@@ -10,7 +10,7 @@ from decimal import Decimal
 import pytest
 
 from otel_cost.budgets.sizing import likely_cost
-from otel_cost.metering import meter
+from otel_cost.metering import meter, meter_batch
 from otel_cost.pricing import Cost
 from otel_cost.usage import recognise
 from otel_cost.usage.location import terms_at
@@ -187,3 +187,11 @@ def test_what_is_likely_knows_where_too() -> None:
     # 100 of each: 0.000075 + 0.00045
     assert likely_cost(home).amount == Decimal("0.000525")
     assert likely_cost(abroad).amount == Decimal("0.0005775")
+
+
+@pytest.mark.parametrize(("location", "usd"), [(None, "0.00225"), ("global", "0.00225"), ("eu", "0.002475")])
+def test_a_batch_ran_where_its_owner_says(location: str | None, usd: str) -> None:
+    # claude-sonnet-4-5 on Vertex AI: half of 3 and 15
+    line = json.dumps({"response": {**MESSAGE, "model": "claude-sonnet-4-5-20250929"}})
+    (call,) = meter_batch([line], provider="gcp.vertex_ai", at=AT, location=location)
+    assert (call.cost.amount, call.cost.status) == (Decimal(usd), "known")
