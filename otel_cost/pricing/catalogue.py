@@ -126,6 +126,8 @@ def _find(providers: dict[str, Any], owner: str, name: str) -> tuple[str, Any] |
 
 
 _TEXTS: Final = ("equals", "starts_with", "ends_with", "contains")
+_NUMBER_BEGUN: Final = re.compile(r"-\d+$")
+"""A text may end in the midst of a version: ``gemini-2.0-flash-0`` stands for the ``-001`` of it."""
 
 
 def _means(clause: Any, name: str) -> bool:
@@ -140,6 +142,8 @@ def _means(clause: Any, name: str) -> bool:
         return _is_all(pattern, name)
     text = next(getattr(clause, key) for key in _TEXTS if hasattr(clause, key))
     before, _, after = name.partition(text.lower())
+    if after[:1].isdigit() and (begun := _NUMBER_BEGUN.search(text)) is not None:
+        after = begun.group() + after
     return names.is_speaker(before) and names.is_version(after)
 
 
