@@ -322,6 +322,30 @@ class TestOurFacts:
         cost = pricing.price(provider="cohere", model="rerank-v3.5", usage=Usage(rerank_searches=1))
         assert cost.price_version == "otel-cost/2026-11-22"
 
+    @pytest.mark.parametrize(
+        ("provider", "model", "tier", "usage", "expected"),
+        [
+            # input 0.30, a tenth of it where cached, output 0.90: 1,000 x 0.30 + 9,000 x 0.03 + 400 x 0.90
+            ("mistral", "codestral-latest", None, Usage(10_000, 400, 9_000), "0.00093"),
+            # input 0.50, output 1.50: 1,000 x 0.50 + 9,000 x 0.05 + 400 x 1.50
+            ("mistral", "mistral-large-latest", None, Usage(10_000, 400, 9_000), "0.00155"),
+            # 2.5 times the standard 5, 0.50 and 30; beyond 272,000 tokens twice the long price of 10, 1 and 45
+            ("azure", "gpt-5.5", "priority", Usage(10_000, 400, 9_000), "0.05375"),
+            ("azure", "gpt-5.5", "priority", Usage(300_000, 4_000, 50_000), "5.46"),
+            # input 10, cached 0.25, output 50; a batch is half of it
+            ("anthropic", "claude-mythos-5-1", None, Usage(5_000, 800, 4_000), "0.051"),
+            ("anthropic", "claude-mythos-5-1", "batch", Usage(5_000, 800, 4_000), "0.0255"),
+            ("zai", "glm-4.7-flash", None, Usage(5_000, 800), "0"),
+            # input 0.12
+            ("aws", "cohere.embed-v4:0", None, Usage(100_000), "0.012"),
+        ],
+    )
+    def test_each_is_the_published_price(
+        self, provider: str, model: str, tier: str | None, usage: Usage, expected: str
+    ) -> None:
+        cost = pricing.price(provider=provider, model=model, usage=usage, service_tier=tier, at=AT)
+        assert (cost.amount, cost.status) == (Decimal(expected), "known")
+
     def test_each_provider_is_one(self) -> None:
         listed = {provider.id for provider in catalogue.load().providers}
         assert all(item.providers <= listed for item in sources.facts().items)
