@@ -119,18 +119,23 @@ _CALLED_BY_THE_APP: Final = words(
 def _tool_calls(response: Mapping[str, Any]) -> Mapping[str, Any]:
     """What the provider ran for a response, which it charges one by one: items of its output.
 
-    Of its searches of the web it charges those that search, not those that open what was found.
+    Of its searches of the web it charges those that search, not those that open what was found, and at another price
+    where the tool is the older one.
     """
     found: Counter[str] = Counter()
     for item in _dicts(response.get("output")):
         kind, action = item.get("type"), item.get("action")
         if isinstance(kind, str) and kind.endswith("_call") and kind not in _CALLED_BY_THE_APP:
             found[kind] += not isinstance(action, dict) or action.get("type") in (None, "search")
+    said: dict[str, Any] = {}
     for tool in _dicts(response.get("tools")):
-        if tool.get("type") == "image_generation" and isinstance(tool.get("model"), str):
+        kind = tool.get("type")
+        if kind == "image_generation" and isinstance(tool.get("model"), str):
             found.pop("image_generation_call", None)
-            return {**found, "image_model": tool["model"]}
-    return found
+            said["image_model"] = tool["model"]
+        elif isinstance(kind, str) and kind.startswith("web_search_preview") and found["web_search_call"]:
+            said["web_search_tool"] = "web_search_preview"
+    return {**found, **said}
 
 
 def _dicts(items: object) -> Iterator[dict[str, Any]]:
@@ -181,6 +186,7 @@ RESPONSES: Final = WireFormat(
         image_gen.cached_tokens_details.cached_text_tokens image_gen.cached_tokens_details.cached_image_tokens
         """
     ),
+    terms={"web_search_tool": "tool_calls.web_search_tool"},
     max_tokens=("max_output_tokens",),
     stream_roots=(("response",),),
     stream_ends=frozenset({"response.completed", "response.incomplete", "response.failed"}),

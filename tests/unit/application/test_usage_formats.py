@@ -799,6 +799,29 @@ def test_searches_are_counted_where_they_search() -> None:
     assert billed.usage == Usage(100, 20, web_searches=1, file_searches=1)
 
 
+@pytest.mark.parametrize(
+    ("model", "tool", "cost"),
+    [
+        # 10 for 1,000 searches; 25 with the older tool of a model that does not reason. gpt-4.1: input 2; gpt-5: 1.25
+        ("gpt-4.1-2025-04-14", "web_search", "0.022"),
+        ("gpt-4.1-2025-04-14", "web_search_preview", "0.052"),
+        ("gpt-4.1-2025-04-14", "web_search_preview_2025_03_11", "0.052"),
+        ("gpt-5-2025-08-07", "web_search_preview", "0.02125"),
+    ],
+)
+def test_a_search_costs_what_its_tool_does(model: str, tool: str, cost: str) -> None:
+    search = {"type": "web_search_call", "status": "completed", "action": {"type": "search", "query": "q"}}
+    answer = {
+        "id": "resp_1",
+        "model": model,
+        "output": [search, search],
+        "tools": [{"type": tool}],
+        "usage": {"input_tokens": 1000, "output_tokens": 0, "total_tokens": 1000},
+    }
+    call = metered(f"{OPENAI}/responses", answer)
+    assert (call.cost.amount, call.cost.status) == (Decimal(cost), "known")
+
+
 @pytest.mark.parametrize(("model", "searches"), [("gpt-4o-search-preview-2025-03-11", 1), ("gpt-4o", 0), (None, 0)])
 def test_a_search_model_searches_for_every_answer(model: str | None, searches: int) -> None:
     call = metered(f"{OPENAI}/chat/completions", {**chat(20, 10), "model": model})
