@@ -192,6 +192,7 @@ class Call:
         if not self.ended:
             self._end_with(self._reading())
         ending.span.set_attributes(self._attributes)
+        self._standing.clear()  # one below it that ends later must not repeat the cost
 
     def _goes_on_without(self, ended: LiveSpan) -> None:
         if self._standing:

@@ -58,6 +58,19 @@ def test_a_span_that_ends_while_another_carries_the_call_changes_nothing(provide
     assert spans.cost == GPT_COST
 
 
+def test_a_span_that_ends_after_the_topmost_does_not_repeat_its_cost(provider: StandIn, spans: Any) -> None:
+    tracer = trace.get_tracer("t")
+    topmost = tracer.start_span("topmost", attributes=CHAT)
+    below = tracer.start_span("below", context=trace.set_span_in_context(topmost), attributes=CHAT)
+    with trace.use_span(below, end_on_exit=False), openai.OpenAI() as client:
+        client.chat.completions.create(**GPT)
+    topmost.end()
+    below.end()
+    assert provider.requests
+    assert carriers(spans) == ["topmost"]
+    assert spans.cost == GPT_COST
+
+
 def test_the_call_says_who_pays_though_its_span_began_before_that_was_said(provider: StandIn, spans: Any) -> None:
     with (
         trace.get_tracer("t").start_as_current_span("theirs", attributes=CHAT),
