@@ -76,7 +76,8 @@ def meter(
         at: when it took place, for its prices; now where it is None.
 
     Returns:
-        What it used and what that costs. None where the exchange is no call to a model.
+        What it used and what that costs, an estimate where the body is not whole. None where the exchange is no call to
+        a model.
     """
     request = recognise(method.upper(), url, request_body, by_path=True)
     if request is None:
@@ -87,6 +88,8 @@ def meter(
         headers = {name.lower(): value for name, value in (response_headers or {}).items()}
         reading = _read(request, headers, response_body)
         cost = cost_of(request, reading, at)
+        if not reading.complete:
+            cost = cost.estimated("the response was cut: about what it had used by then")
     return _metered(request, reading, cost)
 
 

@@ -59,6 +59,29 @@ def test_what_states_nothing_is_unknown_and_not_zero() -> None:
     assert (call.usage, call.cost.amount, call.cost.status) == (None, None, "unknown")
 
 
+def test_a_stream_that_is_cut_is_an_estimate() -> None:
+    start = {"id": "msg_1", "model": "claude-sonnet-4-6", "usage": {"input_tokens": 1000, "output_tokens": 1}}
+    events = (
+        {"type": "message_start", "message": start},
+        {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "Hey"}},
+        {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 200}},
+        {"type": "message_stop"},
+    )
+    calls = []
+    for sent in (2, 4):
+        call = otel_cost.meter(
+            url="https://api.anthropic.com/v1/messages",
+            response_headers={"content-type": "text/event-stream"},
+            response_body=b"".join(b"data: " + json.dumps(event).encode() + b"\n\n" for event in events[:sent]),
+        )
+        assert call is not None
+        calls.append(call)
+    # Claude Sonnet 4.6: input 3, output 15
+    assert [call.cost.amount for call in calls] == [Decimal("0.003015"), Decimal("0.006")]
+    assert [call.cost.status for call in calls] == ["estimated", "known"]
+    assert calls[0].cost.reason == "the response was cut: about what it had used by then"
+
+
 def test_a_body_is_read_encoded_as_its_headers_say_or_already_decoded() -> None:
     plain = json.dumps(ANSWER).encode()
     for body in (gzip.compress(plain), plain):
