@@ -1,7 +1,8 @@
 """The calls that were counted lately, so that a span that tells of one of them again adds nothing.
 
 Most spans name the response, or stand over the call. Some do neither: they are started beside it, or written when it
-is over. Those are known by their figures: the same model and the same tokens, at the same time.
+is over. Those are known by their figures: the same model and the same tokens, at the same time. A span beside a stream
+may end before that does, with the figures that were there by then: it is known by the model and by when it began.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import time
 from collections import OrderedDict, deque
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import product
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -19,6 +21,21 @@ _MOST_IDS = 10_000
 _MOST_RECENT = 1_000
 _AFTERWARDS_NS = 5_000_000_000
 """How long after a call has ended a span may begin that tells of it."""
+
+
+@dataclass(eq=False, slots=True)
+class Passing:
+    """A call whose response is passing by, so that it is about to be counted.
+
+    Attributes:
+        models: what it may be called.
+        started_ns: when it began.
+        tellers: the instrumentation scopes that told of it.
+    """
+
+    models: frozenset[str | None]
+    started_ns: int
+    tellers: set[str] = field(default_factory=set)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +57,31 @@ class _Counted:
 
 _ids: OrderedDict[str, None] = OrderedDict()
 _recent: deque[_Counted] = deque(maxlen=_MOST_RECENT)
+_passing: set[Passing] = set()
 
 
-def add(response_id: str | None, models: frozenset[str | None], usage: Usage | None, teller: str | None = None) -> None:
-    """Remember a call that was counted: seen on the wire, or told of by the scope `teller`."""
+def passes(models: frozenset[str | None], started_ns: int) -> Passing:
+    """The response of a call begins to pass by; `passed` follows."""
+    passing = Passing(models, started_ns)
+    _passing.add(passing)
+    return passing
+
+
+def passed(passing: Passing) -> frozenset[str]:
+    """The response has passed by; who told of its call until then."""
+    _passing.discard(passing)
+    return frozenset(passing.tellers)
+
+
+def add(
+    response_id: str | None,
+    models: frozenset[str | None],
+    usage: Usage | None,
+    tellers: frozenset[str] = frozenset(),
+) -> None:
+    """Remember a call that was counted: seen on the wire, or told of by the scopes `tellers`."""
     if usage is not None:
-        _recent.append(_Counted(models, usage, time.time_ns(), set() if teller is None else {teller}))
+        _recent.append(_Counted(models, usage, time.time_ns(), set(tellers)))
     if response_id is not None:
         _ids[response_id] = None
         while len(_ids) > _MOST_IDS:
@@ -67,10 +103,33 @@ def is_counted(
     for call in reversed(tuple(_recent)):
         if call.ended_ns + _AFTERWARDS_NS < started_ns:
             break
-        if teller not in call.tellers and not models.isdisjoint(call.models) and _same(usage, call.usage):
+        if teller not in call.tellers and _alike(models, call.models) and _same(usage, call.usage):
             call.tellers.add(teller)
             return True
-    return False
+    return _is_passing(models, teller, started_ns)
+
+
+def _is_passing(models: frozenset[str | None], teller: str, started_ns: int) -> bool:
+    """Whether a span that began at `started_ns` may tell of a call that is passing by: the first that began in it."""
+    possible = [
+        call
+        for call in tuple(_passing)
+        if call.started_ns >= started_ns and teller not in call.tellers and _alike(models, call.models)
+    ]
+    if possible:
+        min(possible, key=lambda call: call.started_ns).tellers.add(teller)
+    return bool(possible)
+
+
+def _alike(told: frozenset[str | None], counted: frozenset[str | None]) -> bool:
+    """Whether a model is in both, be it that one of them leaves out who made it (``amazon.``, ``openai/``)."""
+    if not told.isdisjoint(counted):
+        return True
+    return any(_ends_with(one, other) or _ends_with(other, one) for one, other in product(told, counted))
+
+
+def _ends_with(full: str | None, short: str | None) -> bool:
+    return full is not None and short is not None and full.endswith((f".{short}", f"/{short}"))
 
 
 def _same(told: Usage, counted: Usage) -> bool:

@@ -111,7 +111,7 @@ class LiveSpan:
         started = self.span.start_time or 0
         if counted.is_counted(stated.response_id, models, stated.usage, teller=self.scope, started_ns=started):
             return
-        counted.add(stated.response_id, models, stated.usage, teller=self.scope)
+        counted.add(stated.response_id, models, stated.usage, tellers=frozenset({self.scope}))
         cost = _cost_of(stated, str(attributes.get(semconv.SERVER_ADDRESS)))
         members = attribution.members(self._context)
         budgets = budgets_in(members, self._context)

@@ -55,6 +55,7 @@ class Call:
         self._span = self._standing[0].span if self._standing else call_span.start(request, self._dimensions)
         self._hold: Hold | None = None
         self._reader: Any = None
+        self._passing: counted.Passing | None = None
         self._attempts = 0
         self._failures: list[Failure] = []
         self._failure: Failure | None = None  # of the last attempt
@@ -137,6 +138,8 @@ class Call:
     def answered(self, reader: Any) -> None:
         """The response has come and is read by `reader` as it passes by; `stream_ends` follows."""
         self._reader, self.streaming = reader, True
+        if self._passing is None:
+            self._passing = counted.passes(frozenset({self._request.model}), self._started)
 
     def feed(self, piece: bytes) -> None:
         """The next piece of the response has passed by."""
@@ -213,6 +216,8 @@ class Call:
     def disown(self) -> None:
         """In a forked child: the call is the parent's to end."""
         self._lock, self.ended = threading.RLock(), True
+        if self._passing is not None:
+            counted.passed(self._passing)
 
     def fails(self, error: BaseException | None = None) -> None:
         """No attempt brought an answer. What the last one failed of says why, else `error`. Nothing, where it ended."""
@@ -262,12 +267,13 @@ class Call:
         if over:
             return
         open_calls.remove(self)
+        tellers = counted.passed(self._passing) if self._passing is not None else frozenset()
         usage = reading.usage if reading is not None else None
         if self._hold is not None:
             STORE.settle(self._hold, _spend(self._hold, cost, reading))
         if reading is not None:
             models = frozenset({self._request.model, reading.model} - {None})
-            counted.add(reading.response_id, models, usage)
+            counted.add(reading.response_id, models, usage, tellers)
         if usage is not None:
             learn(self._request.model, usage.output_tokens)
         if cost.status == "unknown" and outcome == "ok":
