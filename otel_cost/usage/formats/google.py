@@ -10,29 +10,39 @@ from otel_cost.usage.formats.wire_format import WireFormat, words
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+_MODALITIES: Final = {"TEXT": 1, "IMAGE": 2, "VIDEO": 3, "AUDIO": 4, "DOCUMENT": 5}
+"""The number of each, by which answers name it where the request asks for ``enum-encoding=int``, as some SDKs do."""
+
+
+def _of(modality: str, *details: str) -> str:
+    """The places of what a response counts of a modality, of which one is there."""
+    names = (modality, _MODALITIES[modality])
+    return " | ".join(f"{one}[{name}].tokenCount" for one in details for name in names)
+
+
+_PROMPT: Final = ("promptTokensDetails", "promptTokenDetails")
+_ANSWER: Final = ("candidatesTokensDetails", "responseTokensDetails")
+_TOOLS: Final = "toolUsePromptTokensDetails"
+_CACHE: Final = "cacheTokensDetails"
 _METERS: Final = {
     "input_tokens": "promptTokenCount + toolUsePromptTokenCount",
     "output_tokens": "candidatesTokenCount | responseTokenCount + thoughtsTokenCount",
     "cache_read_tokens": "cachedContentTokenCount",
     "reasoning_tokens": "thoughtsTokenCount",
-    "input_audio_tokens": "promptTokensDetails[AUDIO].tokenCount | promptTokenDetails[AUDIO].tokenCount"
-    " + toolUsePromptTokensDetails[AUDIO].tokenCount",
-    "cache_read_audio_tokens": "cacheTokensDetails[AUDIO].tokenCount",
-    "output_audio_tokens": "candidatesTokensDetails[AUDIO].tokenCount | responseTokensDetails[AUDIO].tokenCount",
-    "input_image_tokens": "promptTokensDetails[IMAGE].tokenCount | promptTokenDetails[IMAGE].tokenCount"
-    " + toolUsePromptTokensDetails[IMAGE].tokenCount",
-    "cache_read_image_tokens": "cacheTokensDetails[IMAGE].tokenCount",
-    "output_image_tokens": "candidatesTokensDetails[IMAGE].tokenCount | responseTokensDetails[IMAGE].tokenCount",
-    "input_video_tokens": "promptTokensDetails[VIDEO].tokenCount | promptTokenDetails[VIDEO].tokenCount"
-    " + toolUsePromptTokensDetails[VIDEO].tokenCount",
+    "input_audio_tokens": f"{_of('AUDIO', *_PROMPT)} + {_of('AUDIO', _TOOLS)}",
+    "cache_read_audio_tokens": _of("AUDIO", _CACHE),
+    "output_audio_tokens": _of("AUDIO", *_ANSWER),
+    "input_image_tokens": f"{_of('IMAGE', *_PROMPT)} + {_of('IMAGE', _TOOLS)}",
+    "cache_read_image_tokens": _of("IMAGE", _CACHE),
+    "output_image_tokens": _of("IMAGE", *_ANSWER),
+    "input_video_tokens": f"{_of('VIDEO', *_PROMPT)} + {_of('VIDEO', _TOOLS)}",
     "web_searches": "tool_calls.web_search",
 }
 _HARMLESS: Final = frozenset(
     f"{details}[{modality}].tokenCount"
-    for details in words(
-        "promptTokensDetails promptTokenDetails toolUsePromptTokensDetails cacheTokensDetails candidatesTokensDetails"
-    )
-    for modality in ("TEXT", "DOCUMENT", "VIDEO", "MODALITY_UNSPECIFIED", "1")
+    for details in (*_PROMPT, _TOOLS, _CACHE, _ANSWER[0])
+    for name in ("TEXT", "DOCUMENT", "VIDEO")
+    for modality in (name, _MODALITIES[name], "MODALITY_UNSPECIFIED")
 ) | words("serviceTier trafficType")
 _PER_PROMPT: Final = ("gemini-1", "gemini-2")
 

@@ -442,6 +442,22 @@ WHOLE = {
         chat(11, 3),
         Usage(11, 3),
     ),
+    "modalities of Gemini by their numbers": (
+        f"{GEMINI}/gemini-2.5-flash:generateContent?%24alt=json%3Benum-encoding%3Dint",
+        gemini(
+            promptTokenCount=1400,
+            candidatesTokenCount=30,
+            promptTokensDetails=[
+                {"modality": 1, "tokenCount": 10},
+                {"modality": 2, "tokenCount": 258},
+                {"modality": 3, "tokenCount": 526},
+                {"modality": 4, "tokenCount": 320},
+                {"modality": 5, "tokenCount": 286},
+            ],
+            candidatesTokensDetails=[{"modality": 1, "tokenCount": 30}],
+        ),
+        Usage(1400, 30, input_audio_tokens=320, input_image_tokens=258, input_video_tokens=526),
+    ),
     "a chat with Writer": (
         "https://api.writer.com/v1/chat",
         chat(40, 300, prompt_token_details={"cached_tokens": 8}, completion_token_details={"reasoning_tokens": 60}),
