@@ -332,6 +332,10 @@ class TestOurFacts:
             # 2.5 times the standard 5, 0.50 and 30; beyond 272,000 tokens twice the long price of 10, 1 and 45
             ("azure", "gpt-5.5", "priority", Usage(10_000, 400, 9_000), "0.05375"),
             ("azure", "gpt-5.5", "priority", Usage(300_000, 4_000, 50_000), "5.46"),
+            # input 1.25, cached 0.20, output 2.50; twice that from 200,000 tokens on; a batch a fifth less
+            ("xai", "grok-4.20-reasoning", None, Usage(10_000, 400, 9_000), "0.00405"),
+            ("xai", "grok-4.20-reasoning", None, Usage(200_000, 1_000, 50_000), "0.4"),
+            ("xai", "grok-4.20-reasoning", "batch", Usage(10_000, 400, 9_000), "0.00324"),
             # input 2.50, and 25 for 1,000 searches
             ("openai", "gpt-4o-search-preview", None, Usage(1_000, web_searches=1), "0.0275"),
             # input 10, cached 0.25, output 50; a batch is half of it
