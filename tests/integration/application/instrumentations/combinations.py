@@ -1,7 +1,7 @@
 """Every combination of instrumentations over one call, each in a fresh copy of this process; one JSON line for each.
 
 A program, for instrumentations cannot be taken out of a process as if they had never been there. It imports what they
-need once, and forks for each combination. `OPENAI_BASE_URL` and the like say where the provider is.
+need once, and forks for each combination.
 """
 
 from __future__ import annotations
@@ -16,15 +16,9 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
-import agents
-import anthropic
 import litellm
 import logfire
-import openai
 import pydantic_ai
-from langchain_core.prompts import ChatPromptTemplate
-from langchain_openai import ChatOpenAI
-from mistralai.client import Mistral
 from opentelemetry import trace
 from opentelemetry.instrumentation.httpx import HTTPX2ClientInstrumentor, HTTPXClientInstrumentor
 from opentelemetry.sdk.trace import TracerProvider
@@ -34,101 +28,80 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from otel_cost import bootstrap, pricing
 from otel_cost.instrumentation.open_calls import end_abandoned
 from otel_cost.usage import Usage
+from tests.integration.application.instrumentations import calls
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from opentelemetry.sdk.trace import ReadableSpan
 
-USED = "[stand-in input=1000,output=200,cache_read=600]"
-MESSAGES: Any = [{"role": "user", "content": USED}]
-CLAUDE: Any = {"model": "claude-sonnet-4-5", "max_tokens": 300, "messages": MESSAGES}
-GPT: Any = {"model": "gpt-4o", "messages": MESSAGES}
-STREAM: Any = {"stream": True, "stream_options": {"include_usage": True}}
 EXPORTER = InMemorySpanExporter()
 AT_ONCE = 3
 
 
-# --- the calls -----------------------------------------------------------------------------------------------------
-def openai_whole() -> None:
-    with openai.OpenAI() as client:
-        client.chat.completions.create(**GPT)
-
-
-def openai_streamed() -> None:
-    with openai.OpenAI() as client:
-        list(client.chat.completions.create(**GPT, **STREAM))
-
-
-def openai_responses() -> None:
-    with openai.OpenAI() as client:
-        client.responses.create(model="gpt-4o", input=USED)
-
-
-def anthropic_whole() -> None:
-    with anthropic.Anthropic() as client:
-        client.messages.create(**CLAUDE)
-
-
-def anthropic_streamed() -> None:
-    with anthropic.Anthropic() as client, client.messages.stream(**CLAUDE) as stream:
-        stream.until_done()
-
-
-def langchain_chain() -> None:
-    (ChatPromptTemplate.from_messages([("user", "{text}")]) | ChatOpenAI(model="gpt-4o")).invoke({"text": USED})
-
-
-def langchain_streamed() -> None:
-    list(ChatOpenAI(model="gpt-4o", stream_usage=True).stream(USED))
-
-
-def agents_run() -> None:
-    agents.Runner.run_sync(agents.Agent(name="writer", model="gpt-4o"), USED)
-
-
-def pydantic_ai_run() -> None:
-    pydantic_ai.Agent("openai:gpt-4o").run_sync(USED)
-
-
-def pydantic_ai_anthropic_run() -> None:
-    pydantic_ai.Agent("anthropic:claude-sonnet-4-5").run_sync(USED)
-
-
-def litellm_completion() -> None:
-    litellm.completion(model="openai/gpt-4o", messages=MESSAGES, api_base=os.environ["OPENAI_BASE_URL"])
-    litellm.utils.executor.shutdown()  # it makes its span when the call is over, elsewhere
-
-
-def mistral_whole() -> None:
-    with Mistral(api_key="stand-in", server_url=os.environ["MISTRAL_URL"]) as client:
-        uncached: Any = [{"role": "user", "content": "[stand-in input=1000,output=200]"}]
-        client.chat.complete(model="mistral-large-2411", messages=uncached)
-
-
+# --- who watches what ----------------------------------------------------------------------------------------------
 @dataclass(frozen=True)
 class Watched:
-    """What can be watched: the calls that a library makes, and whose instrumentations see them."""
+    """What can be watched.
+
+    Attributes:
+        title: what people call it.
+        calls: the calls that a library makes.
+        own: whose instrumentations see them.
+        below: whose see what the library calls in turn.
+        more: calls that are made too where not more than one instrumentation watches.
+    """
 
     title: str
     calls: tuple[Callable[[], None], ...]
     own: tuple[str, ...]
     below: tuple[str, ...] = ()
+    more: tuple[Callable[[], None], ...] = ()
 
 
 OPENAI = ("genai-openai", "openllmetry-openai", "openinference-openai", "logfire-openai")
 ANTHROPIC = ("genai-anthropic", "openllmetry-anthropic", "openinference-anthropic", "logfire-anthropic")
 LANGCHAIN = ("genai-langchain", "openllmetry-langchain", "openinference-langchain")
+BEDROCK = ("botocore", "genai-bedrock", "openllmetry-bedrock", "openinference-bedrock")
+MISTRAL = ("openinference-mistral",)
+GEMINI = ("google-genai", "openllmetry-gemini", "openinference-gemini")
 WATCHED = (
-    Watched("openai", (openai_whole, openai_streamed, openai_responses), OPENAI),
-    Watched("anthropic, with the SDK's own spans", (anthropic_whole, anthropic_streamed), ANTHROPIC),
-    Watched("langchain over openai", (langchain_chain, langchain_streamed), LANGCHAIN, OPENAI),
-    Watched("openai-agents over openai", (agents_run,), ("genai-agents", "logfire-agents"), OPENAI),
-    Watched("pydantic-ai over openai", (pydantic_ai_run,), ("pydantic-ai",), OPENAI),
-    Watched("pydantic-ai over anthropic", (pydantic_ai_anthropic_run,), ("pydantic-ai",), ANTHROPIC),
-    Watched("litellm over openai", (litellm_completion,), ("litellm",), OPENAI),
-    Watched("mistral, with the SDK's own spans", (mistral_whole,), ()),
+    Watched(
+        "openai",
+        (calls.openai_whole, calls.openai_streamed, calls.openai_responses),
+        OPENAI,
+        more=(
+            calls.openai_async_whole,
+            calls.openai_async_streamed,
+            calls.openai_closed_early,
+            calls.openai_async_closed_early,
+        ),
+    ),
+    Watched(
+        "anthropic, with the SDK's own spans",
+        (calls.anthropic_whole, calls.anthropic_streamed),
+        ANTHROPIC,
+        more=(
+            calls.anthropic_async_whole,
+            calls.anthropic_async_streamed,
+            calls.anthropic_closed_early,
+            calls.anthropic_async_closed_early,
+        ),
+    ),
+    Watched("boto3's client of Bedrock", calls.BEDROCK, BEDROCK),
+    Watched("mistralai, with the SDK's own spans", calls.MISTRAL, MISTRAL),
+    Watched("google-genai", calls.GEMINI, GEMINI),
+    Watched("langchain over openai", (calls.langchain_chain, calls.langchain_streamed), LANGCHAIN, OPENAI),
+    Watched("openai-agents over openai", (calls.agents_run,), ("genai-agents", "logfire-agents"), OPENAI),
+    Watched("pydantic-ai over openai", (calls.pydantic_ai_run,), ("pydantic-ai",), OPENAI),
+    Watched("pydantic-ai over anthropic", (calls.pydantic_ai_anthropic_run,), ("pydantic-ai",), ANTHROPIC),
+    Watched("litellm over openai", (calls.litellm_completion,), ("litellm",), OPENAI),
 )
+
+
+APART = frozenset({("botocore", "openllmetry-bedrock"), ("openllmetry-bedrock", "openinference-bedrock")})
+"""Pairs that do not go together, without otel-cost neither: a response is gone before the application reads it, and a
+span never ends."""
 
 
 # --- the instrumentations ------------------------------------------------------------------------------------------
@@ -143,7 +116,29 @@ PACKAGES = {
     "openinference-openai": "openinference.instrumentation.openai:OpenAIInstrumentor",
     "openinference-anthropic": "openinference.instrumentation.anthropic:AnthropicInstrumentor",
     "openinference-langchain": "openinference.instrumentation.langchain:LangChainInstrumentor",
+    "botocore": "opentelemetry.instrumentation.botocore:BotocoreInstrumentor",
+    "genai-bedrock": "opentelemetry.instrumentation.genai.bedrock:BedrockInstrumentor",
+    "openllmetry-bedrock": "opentelemetry.instrumentation.bedrock:BedrockInstrumentor",
+    "openinference-bedrock": "openinference.instrumentation.bedrock:BedrockInstrumentor",
+    "openinference-mistral": "openinference.instrumentation.mistralai:MistralAIInstrumentor",
+    "google-genai": "opentelemetry.instrumentation.google_genai:GoogleGenAiSdkInstrumentor",
+    "openllmetry-gemini": "opentelemetry.instrumentation.google_generativeai:GoogleGenerativeAiInstrumentor",
+    "openinference-gemini": "openinference.instrumentation.google_genai:GoogleGenAIInstrumentor",
 }
+IMPORTED_LATE = (
+    "anyio._backends._asyncio",
+    "langchain_core.tracers.langchain",
+    "logfire._internal.integrations.openai_agents",
+    "openai.lib.streaming.responses",
+    "openai.resources.beta",
+    "openai.resources.chat",
+    "openai.resources.responses",
+    "opentelemetry.instrumentation.openai.v1",
+    "pandas",
+    "pydantic_ai.models.anthropic",
+    "pydantic_ai.models.openai",
+)
+"""What the libraries import when a call is made: imported once, it costs no combination anything."""
 
 
 def instrumentor(name: str) -> Any:
@@ -174,7 +169,8 @@ def asked() -> Iterator[tuple[Watched, tuple[str, ...]]]:
         for name in watched.own:
             yield watched, (name,)
         for pair in combinations(watched.own, 2):
-            yield watched, pair
+            if pair not in APART:
+                yield watched, pair
         for name in watched.own:
             for below in watched.below:
                 yield watched, (name, below)
@@ -187,6 +183,7 @@ def shown(span: ReadableSpan) -> dict[str, Any]:
         "scope": span.instrumentation_scope.name if span.instrumentation_scope else "",
         "name": span.name,
         **{name: attributes.get(f"otel_cost.cost.{name}") for name in ("status", "amount")},
+        "outcome": attributes.get("otel_cost.call.outcome"),
         "tokens": [attributes.get(f"gen_ai.usage.{kind}_tokens") for kind in ("input", "output")],
         "provider": attributes.get("gen_ai.provider.name"),
         "elsewhere": [attributes.get(name) for name in ("gen_ai.usage.cost", "llm.cost.total", "operation.cost")],
@@ -209,7 +206,7 @@ def make(order: int, watched: Watched, names: tuple[str, ...]) -> list[dict[str,
     for name in names:
         turn_on(name)
     found = []
-    for call in watched.calls:
+    for call in (*watched.calls, *(watched.more if len(names) <= 1 else ())):
         EXPORTER.clear()
         call()
         gc.collect()
@@ -225,6 +222,8 @@ def main() -> int:
     warnings.simplefilter("ignore")
     for name in PACKAGES:
         instrumentor(name)  # imported here, once
+    for module in IMPORTED_LATE:
+        importlib.import_module(module)
     pricing.price(provider="openai", model="gpt-4o", usage=Usage(input_tokens=1))  # loads the prices
     gc.freeze()  # what is imported is not looked through again in each child
     failed = 0
