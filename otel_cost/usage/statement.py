@@ -124,7 +124,7 @@ class Statement:
                 self._merge(usage if path else {name: usage[name] for name in plan.at_root & usage.keys()})
         self.model = _first_text(document, plan.model_at) or self.model
         self.response_id = _first_text(document, plan.id_at) or self.response_id
-        self._tier = _first_text(document, plan.tier_at) or self._tier
+        self._tier = _first_text(document, plan.tier_at) or _number(document, plan.tier_at) or self._tier
         self._status = document.get("status", self._status)
         self._error = error_in(document) or self._error
         if self._format.tools is not None and (calls := self._format.tools(document)):
@@ -220,6 +220,8 @@ _NO_SHARES: Final[tuple[tuple[str, Usage], ...]] = ()
 _NO_DOUBTS: Final[tuple[str, ...]] = ()
 _TOOLS: Final = frozenset({"web_searches", "file_searches"})
 _TIERS: Final = {
+    "0": "standard",
+    "1": "standard",
     "auto": "standard",
     "default": "standard",
     "on_demand": "standard",
@@ -355,3 +357,8 @@ def _first_text(document: dict[str, Any], paths: tuple[tuple[str, ...], ...]) ->
         if isinstance(value, str) and value:
             return value
     return None
+
+
+def _number(document: dict[str, Any], paths: tuple[tuple[str, ...], ...]) -> str | None:
+    """What goes by its number there: in answers of Google's, where the request asks for ``enum-encoding=int``."""
+    return next((str(value) for path in paths if type(value := dig(document, path)) is int), None)

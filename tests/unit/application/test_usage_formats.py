@@ -760,6 +760,8 @@ def test_what_the_body_leaves_out_the_headers_have() -> None:
         (f"{OPENAI}/chat/completions", {**chat(1, 1), "service_tier": "flex"}, "flex"),
         ("https://api.groq.com/openai/v1/chat/completions", {**chat(1, 1), "service_tier": "on_demand"}, "standard"),
         ("https://api.mistral.ai/v1/chat/completions", chat(1, 1, service_tier="standard"), "standard"),
+        (f"{GEMINI}/gemini-2.5-flash:generateContent", gemini(promptTokenCount=1, trafficType=1), "standard"),
+        (f"{GEMINI}/gemini-2.5-flash:generateContent", gemini(promptTokenCount=1, trafficType=2), "2"),
         (f"{GEMINI}/m:generateContent", gemini(promptTokenCount=1, serviceTier="priority"), "priority"),
         (f"{GEMINI}/m:generateContent", gemini(promptTokenCount=1, trafficType="ON_DEMAND_FLEX"), "flex"),
         (f"{BEDROCK}/m/converse", {"usage": {"inputTokens": 1}, "serviceTier": {"type": "reserved"}}, "reserved"),
