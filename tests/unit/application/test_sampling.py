@@ -91,8 +91,8 @@ def test_a_dropped_call_is_recorded_and_nobody_hears_of_it(
 def test_calls_are_told_by_what_they_are_begun_with(
     name: str,
     attributes: dict[str, str],
-    kept: bool,
-    provider_with: Callable[[Sampler], TracerProvider],  # noqa: FBT001
+    kept: bool,  # noqa: FBT001 - a parameter of the cases
+    provider_with: Callable[[Sampler], TracerProvider],
 ) -> None:
     assert provider_with(ALWAYS_OFF).get_tracer("app").start_span(name, attributes=attributes).is_recording() is kept
 
