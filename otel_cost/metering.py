@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from otel_cost.usage import Usage, WireFormat
 
+_logger = logging.getLogger(__name__)
 _FIRST_ERROR_STATUS = 400
 
 
@@ -120,9 +122,11 @@ def meter_batch(
     """
     terms = {} if location is None else {"location": location}
     seen: set[str] = set()
-    for line in lines:
+    for number, line in enumerate(lines, 1):
         result = _result(line)
         if result is None:
+            if line.strip():
+                _logger.warning("line %d of a batch's results is passed over: it cannot be read as one", number)
             continue
         custom_id, body = result
         wire_format, speaker = _spoken(body)

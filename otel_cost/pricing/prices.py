@@ -58,6 +58,8 @@ def price(
     if amount is None:
         return Cost.unknown(f"{_NO_PRICE} {', '.join(doubts)} of model {model!r} of {provider!r}")
     cost = Cost(money.usd(amount), "known", "local", plan.version)
+    if sources.written().awaited:
+        cost = cost.estimated(f"the prices that {settings.PRICES.name} names were not there yet")
     return cost.estimated(f"{_NO_PRICE} {', '.join(doubts)}") if doubts else cost
 
 

@@ -27,10 +27,17 @@ _generations = count()
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """The tables that go over the published prices, and a number that is another whenever they are."""
+    """The tables that go over the published prices.
+
+    Attributes:
+        generation: a number that is another whenever they are.
+        tables: our own, and over it the user's.
+        awaited: whether the user names prices of which none have come yet.
+    """
 
     generation: int
     tables: tuple[Table, ...]
+    awaited: bool = False
 
 
 class _Sources:
@@ -69,7 +76,8 @@ class _Sources:
             if self.written is None:
                 self._own = _own()
                 first = self._own.first() if self._own is not None else None
-                self.written = Written(next(_generations), (facts(), *((first,) if first else ())))
+                found = (facts(), *((first,) if first else ()))
+                self.written = Written(next(_generations), found, self._own is not None and first is None)
             written = self.written
         if self._own is not None:
             self.begin()

@@ -231,6 +231,12 @@ def test_the_results_of_bedrock_need_the_model_s_name() -> None:
     assert call.service_tier == "batch"
 
 
+def test_a_line_of_a_batch_that_cannot_be_read_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    whole = json.dumps({"custom_id": "a", "response": {"body": ANSWER}})
+    assert len(list(otel_cost.meter_batch([whole, "\n", whole[:50]], at=NOVEMBER))) == 1
+    assert caplog.messages == ["line 3 of a batch's results is passed over: it cannot be read as one"]
+
+
 def test_a_batch_of_another_provider_has_its_prices() -> None:
     result = {"custom_id": "a", "response": {"body": {"object": "chat.completion", **ANSWER}}}
     (call,) = otel_cost.meter_batch(lines(result), provider="azure.ai.openai")

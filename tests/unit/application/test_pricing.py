@@ -49,6 +49,13 @@ def test_a_long_input_is_charged_by_its_tier() -> None:
     assert cost.amount == Decimal("1.222506")
 
 
+def test_a_long_input_in_a_batch_is_half_of_one_on_demand() -> None:
+    # Claude Sonnet 4.5 on Bedrock in a region beyond 200,000 input tokens: half of 6.60 and of 24.75
+    model, usage = "us.anthropic.claude-sonnet-4-5-20250929-v1:0", Usage(300_000, 1000)
+    cost = pricing.price(provider="bedrock", model=model, usage=usage, service_tier="batch", at=AT)
+    assert cost.amount == Decimal("1.002375")
+
+
 def test_a_service_tier_has_its_own_price() -> None:
     # gpt-5: input 1.25, output 10; flex is half
     usage = Usage(1000, 100)

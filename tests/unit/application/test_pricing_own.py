@@ -182,6 +182,18 @@ class TestUrl:
         assert (cost().price_version or "").startswith("url:127.0.0.1@")
         assert len(server.asked) == 1
 
+    def test_while_nothing_of_it_has_come_no_cost_is_taken_for_certain(self, server: Prices) -> None:
+        server.body, server.status = b"not yet", 503
+        asked = {"provider": "openai", "model": "gpt-4o", "usage": MILLION}
+        awaiting = pricing.price(**asked)
+        # gpt-4o: 2.50 per million tokens in; the discount that the user's prices may hold is not known
+        assert (awaiting.amount, awaiting.status) == (Decimal("2.5"), "estimated")
+        assert awaiting.reason == "the prices that OTEL_COST_PRICES names were not there yet"
+        sources.begin_anew()
+        server.body, server.status = (ITEM + "input = 3\n").encode(), 200
+        wait_until(lambda: cost().amount == 3)
+        assert pricing.price(**asked).status == "known"
+
     def test_neither_baggage_nor_trace_leaves_with_it(self, server: Prices) -> None:
         token = context.attach(baggage.set_baggage("otel_cost.run", "nightly-7"))
         try:
