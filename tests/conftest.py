@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import sys
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,13 +36,16 @@ def _programs_heed_signals() -> None:
             signal.signal(number, lambda *_: None)
 
 
-OTHER_INSTRUMENTATIONS = "aiobotocore,anthropic,botocore,fastapi,langchain,openai,openai_agents"
+OTHER_INSTRUMENTATIONS = {found.name for found in entry_points(group="opentelemetry_instrumentor")} - {
+    "httpx",
+    "httpx2",
+}
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _only_http_is_instrumented() -> None:
     """The development environment has more instrumentations than an application's; a test of one asks for it."""
-    os.environ.setdefault("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", OTHER_INSTRUMENTATIONS)
+    os.environ.setdefault("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", ",".join(sorted(OTHER_INSTRUMENTATIONS)))
 
 
 def pytest_collection_finish() -> None:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 TOLD = ("OTEL_", "OTELCOL_", "OPENAI_", "ANTHROPIC_", "PHOENIX_")
 """Variables of whoever runs the tests that the programs under test must not see."""
+OURS = "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS"
+"""One that all tests run with: applications have not all the instrumentations that the tests have."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ class Program:
 def start(tmp_path_factory: pytest.TempPathFactory, bin_folder: Path) -> Iterator[Callable[..., Program]]:
     """Start a program that does not outlive this module's tests; a mere name is one of this environment."""
     programs: list[Program] = []
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(TOLD)}
+    kept = {name: value for name, value in os.environ.items() if name == OURS or not name.startswith(TOLD)}
 
     def starting(name: str | Path, *arguments: str | Path, **environ: str) -> Program:
         command = [str(bin_folder / name), *map(str, arguments)]
