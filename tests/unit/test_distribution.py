@@ -28,6 +28,7 @@ def test_a_base_install_brings_neither_ledger_nor_dashboard() -> None:
     assert base == {
         "click",
         "genai-prices",
+        "msgspec",
         "opentelemetry-api",
         "opentelemetry-exporter-otlp",
         "opentelemetry-instrumentation",
