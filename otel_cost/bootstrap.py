@@ -13,7 +13,7 @@ import wrapt
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 
-from otel_cost import attribution, endings, pricing, semconv
+from otel_cost import endings
 from otel_cost.budgets import enforce
 from otel_cost.instrumentation.attempts import SDKS, wrap_sdk
 from otel_cost.instrumentation.clients import aiohttp, httpx, requests, urllib3
@@ -50,9 +50,6 @@ def start() -> None:
             wrapt.register_post_import_hook(partial(_wrap, partial(wrap_sdk, sdk)), sdk.module)
         wrap_threads()
         enforce()
-    with guard("reading the process's baggage"):
-        if any(semconv.is_budget(key) for key in attribution.process_members()):
-            pricing.load_in_background()  # the first call is going to be held against a budget, so it needs prices
     with guard("watching for the end of the process"):
         endings.watch()
     gc.callbacks.append(note_collection)

@@ -56,7 +56,11 @@ class _Sources:
         self._own: PriceFile | PriceUrl | None = None
 
     def begin(self) -> None:
-        """Have a thread load it all, and keep it fresh where there is something to keep; once."""
+        """Have a thread load it all, and keep it fresh where there is something to keep; once.
+
+        With the first call and not before: while an application imports its modules, a thread that imports others can
+        get in the way of that, and either can be handed half a module.
+        """
         if self._begun.acquire(blocking=False):
             threading.Thread(target=self._run, name="otel-cost-prices", daemon=True).start()
 

@@ -182,9 +182,11 @@ def test_the_hook_never_raises_and_says_what_failed(
     monkeypatch.setattr(bootstrap, "_started", False)
     monkeypatch.setattr(bootstrap.wrapt, "wrap_function_wrapper", fails)
     monkeypatch.setattr(bootstrap, "wrap_threads", fails)
-    monkeypatch.setattr(bootstrap.attribution, "process_members", fails)
+    monkeypatch.setattr(bootstrap.endings, "watch", fails)
     bootstrap.start()
-    assert [safety.failures()[place] for place in ("starting", "wrapping clients", "reading the process's baggage")]
+    assert [
+        safety.failures()[place] for place in ("starting", "wrapping clients", "watching for the end of the process")
+    ]
     assert "no luck (the application goes on)" in caplog.text
 
 
