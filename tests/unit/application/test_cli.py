@@ -1,4 +1,3 @@
-import importlib
 import subprocess
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -31,13 +30,7 @@ def test_an_unknown_command_is_named() -> None:
 
 
 def test_a_command_whose_packages_lack_says_which_extra_brings_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    def lacks(name: str, package: str | None = None) -> object:
-        if name == "otel_cost_exporter.commands":
-            raise ModuleNotFoundError("No module named 'duckdb'", name="duckdb")
-        return real(name, package)
-
-    real = importlib.import_module
-    monkeypatch.setattr("importlib.metadata.import_module", lacks)
+    lacking(monkeypatch, "duckdb")
     result = CliRunner().invoke(cli.main, ["serve", "--ledger", "x"])
     assert result.exit_code == 1
     assert "pip install 'otel-cost[ledger]'" in result.output
@@ -45,9 +38,16 @@ def test_a_command_whose_packages_lack_says_which_extra_brings_them(monkeypatch:
 
 
 def test_another_missing_module_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
-    def lacks(name: str, _: str | None = None) -> object:
-        raise ModuleNotFoundError(f"No module named {name!r}", name="somebody_elses")
-
-    monkeypatch.setattr("importlib.metadata.import_module", lacks)
+    lacking(monkeypatch, "somebody_elses")
     with pytest.raises(ModuleNotFoundError):
         cli.main.get_command(click.Context(cli.main), "serve")
+
+
+def lacking(monkeypatch: pytest.MonkeyPatch, package: str) -> None:
+    """Have every command need a package that is not there, whatever other tests have imported."""
+
+    def load(_: object) -> object:
+        raise ModuleNotFoundError(f"No module named {package!r}", name=package)
+
+    (serve,) = cli.entry_points(group="otel_cost.commands", name="serve")
+    monkeypatch.setattr(type(serve), "load", load)
