@@ -75,12 +75,13 @@ def test_a_budget_refuses_before_a_request_leaves(way: str, model: Any, run: Any
 
 
 def test_of_a_batch_only_what_fits_leaves(model: Any, provider: StandIn, spans: Any) -> None:
-    # Each call is held at less than 400 tokens and uses 1200: into 1599 fit the first, and others until it has ended.
+    # Each call is held at more than 320 tokens and less than 400, and uses 1200: into 1599 fit the first, and up to
+    # three more until it has ended. Once one is refused, LangChain does not begin those that still wait for a thread.
     with otel_cost.budget("run", "r1", limit_tokens=1599), pytest.raises(otel_cost.BudgetExceededError):
         model.batch([USED] * 5)
     outcomes = [call["otel_cost.call.outcome"] for call in spans.calls]
-    assert 1 <= len(provider.requests) == outcomes.count("ok") < 5
-    assert outcomes.count("ok") + outcomes.count("refused") == 5
+    assert set(outcomes) == {"ok", "refused"}
+    assert len(provider.requests) == outcomes.count("ok") < 5
 
 
 def test_the_branches_of_a_chain_are_charged_to_their_own(model: Any, provider: StandIn, spans: Any) -> None:
