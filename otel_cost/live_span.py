@@ -197,10 +197,9 @@ def _stated_attributes(stated: Stated, attributes: Mapping[str, Any]) -> dict[st
 def _cost_of(stated: Stated, host: str) -> Cost:
     if stated.usage is None or stated.provider is None or not (stated.response_model or stated.request_model):
         return pricing.Cost.unknown("the span names no provider and model")
-    models = [model for model in (stated.response_model, stated.request_model) if model is not None]
+    models = (stated.response_model, stated.request_model)
     terms = terms_at(host, "/")
-    costs = [pricing.price(provider=stated.provider, model=model, usage=stated.usage, terms=terms) for model in models]
-    cost = next((cost for cost in costs if cost.amount is not None), costs[0])
+    cost = pricing.price_by_first(models, provider=stated.provider, usage=stated.usage, terms=terms)
     return cost.estimated(stated.doubt) if stated.doubt else cost
 
 

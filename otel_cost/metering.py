@@ -8,6 +8,8 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from msgspec import structs
+
 from otel_cost import money, pricing
 from otel_cost.pricing import Cost
 from otel_cost.usage import FORMATS, STATES_COST, Reading, Request, reader_of, recognise
@@ -130,13 +132,13 @@ def meter_batch(
             continue
         custom_id, body = result
         wire_format, speaker = _spoken(body)
-        request = Request.of(wire_format, provider or speaker, model, terms)
+        request = Request(wire_format, provider or speaker, model=model, terms=terms)
         if not body:
             yield replace(_metered(request, Reading(), Cost.nothing()), custom_id=custom_id)
             continue
         statement = Statement(wire_format, {})
         statement.take(body)
-        reading = replace(statement.reading(complete=True), service_tier="batch")
+        reading = structs.replace(statement.reading(complete=True), service_tier="batch")
         if reading.response_id in seen:
             continue
         if reading.response_id is not None:
@@ -213,8 +215,7 @@ def cost_of(request: Request, reading: Reading, at: datetime | None = None) -> C
         return Cost.unknown("the response stated no usage")
     if not request.known_provider:
         return Cost.unknown(request.unknown_provider)
-    named = (request.model, reading.model) if request.wire_format.priced_as_asked else (reading.model, request.model)
-    models = tuple(dict.fromkeys(model for model in named if model is not None))
+    models = (request.model, reading.model) if request.wire_format.priced_as_asked else (reading.model, request.model)
     cost = _price(request, models, reading.usage, reading, at)
     for model, usage in reading.shares:
         cost = _sum(cost, _price(request, (model,), usage, reading, at))
@@ -223,22 +224,17 @@ def cost_of(request: Request, reading: Reading, at: datetime | None = None) -> C
     return cost.estimated("; ".join(reading.doubts)) if reading.doubts else cost
 
 
-def _price(request: Request, models: tuple[str, ...], usage: Usage, reading: Reading, at: datetime | None) -> Cost:
-    """What `usage` costs, by the first of `models` that has a price: the one that answered, or the one asked for."""
-    cost = Cost.unknown("neither request nor response names a model")
-    terms = {**request.terms, **reading.terms} if request.terms else reading.terms
-    for model in models:
-        cost = pricing.price(
-            provider=request.provider,
-            model=model,
-            usage=usage,
-            service_tier=reading.service_tier,
-            at=at,
-            terms=terms,
-        )
-        if cost.amount is not None:
-            break
-    return cost
+def _price(
+    request: Request, models: tuple[str | None, ...], usage: Usage, reading: Reading, at: datetime | None
+) -> Cost:
+    return pricing.price_by_first(
+        models,
+        provider=request.provider,
+        usage=usage,
+        service_tier=reading.service_tier,
+        at=at,
+        terms={**request.terms, **reading.terms} if request.terms else reading.terms,
+    )
 
 
 def _sum(first: Cost, second: Cost) -> Cost:

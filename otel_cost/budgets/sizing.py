@@ -56,7 +56,8 @@ class Spend:
 
 def input_tokens(request: Request) -> int:
     """About how many input tokens `request` has, rather too many than too few."""
-    return -(-request.text_size // _BYTES_PER_TOKEN) + -(-request.media_size // _MEDIA_BYTES_PER_TOKEN)
+    text, media = request.sizes()
+    return -(-text // _BYTES_PER_TOKEN) + -(-media // _MEDIA_BYTES_PER_TOKEN)
 
 
 def likely(request: Request, budgets: Iterable[Budget]) -> Ask:

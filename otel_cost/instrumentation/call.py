@@ -8,6 +8,7 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from msgspec import structs
 from opentelemetry import context, trace
 from opentelemetry.trace import StatusCode
 
@@ -237,6 +238,7 @@ class Call:
         whole = whole or reading.complete
         if reading.pending and reading.response_id is not None and (whole or self._request.background):
             self.awaits = self.streaming = True
+            self._request = structs.replace(self._request, body=b"")  # it may wait for long, and nobody asks for that
             background.wait(reading.response_id, self)
             return
         cut = error is not None or not whole
@@ -259,7 +261,9 @@ class Call:
     def _at_least(self, reading: Reading) -> Reading:
         """`reading`, with what was surely used by then where it states less."""
         stated = reading.usage or Usage(input_tokens=input_tokens(self._request))
-        return replace(reading, usage=replace(stated, output_tokens=max(stated.output_tokens, reading.output_events)))
+        return structs.replace(
+            reading, usage=replace(stated, output_tokens=max(stated.output_tokens, reading.output_events))
+        )
 
     def _end(self, outcome: str, reading: Reading | None, cost: Cost, *, error: str | None = None) -> None:
         with self._lock:

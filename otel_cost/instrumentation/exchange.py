@@ -21,7 +21,7 @@ from otel_cost.instrumentation.passing import Answer, CutAnswer, ErrorAnswer
 from otel_cost.instrumentation.retrieval import RetrievedAnswer, settle
 from otel_cost.live_span import in_sdk_call
 from otel_cost.safety import guard, report
-from otel_cost.usage import is_providers, read_whole, reader_of, recognise
+from otel_cost.usage import is_providers, place_at, read_whole, reader_of
 from otel_cost.usage.decoding import decoder_of
 
 if TYPE_CHECKING:
@@ -78,18 +78,26 @@ def begin(outgoing: Outgoing) -> Exchange | Aside | None:
         BudgetExceededError: it may not leave.
     """
     with guard("looking at a request"):
-        body = outgoing.body() if outgoing.method == "POST" else b""
         around: Any = context.get_value(_IN_FLIGHT)
-        if around is not None and around.is_sent_by(outgoing, body):
+        if around is not None and around.is_sent_by(outgoing):
             return None
-        asked = recognise(outgoing.method, outgoing.url, body) if outgoing.method in _METHODS else None
-        if asked is not None and asked.retrieves is not None:
-            return Retrieval(outgoing, asked)
+        asked = _asked(outgoing)
         if asked is None:
             return Aside(outgoing.url, outgoing.headers) if _must_keep(outgoing) else None
+        if asked.retrieves is not None:
+            return Retrieval(outgoing, asked)
         call, around = attempts.begin(asked)
-        return Exchange(outgoing, asked, call, around).asks_for_usage(body)
+        return Exchange(outgoing, asked, call, around).asks_for_usage()
     return None
+
+
+def _asked(outgoing: Outgoing) -> Request | None:
+    """What `outgoing` asks a model for, if anything. The body of what goes elsewhere is not even taken."""
+    method = outgoing.method
+    place = place_at(method, outgoing.url) if method in _METHODS else None
+    if place is None:
+        return None
+    return place.request(outgoing.body() if method == "POST" else b"")
 
 
 def is_looked_at(request: object) -> bool:
@@ -173,7 +181,7 @@ class Retrieval(Aside):
         super().__exit__(kind, error, at)
         self._in_flight = False
 
-    def is_sent_by(self, inner: Outgoing, _: bytes) -> bool:
+    def is_sent_by(self, inner: Outgoing) -> bool:
         """Whether `inner` is this request, handed on to another client."""
         return self._in_flight and _is_same_elsewhere(self._outgoing, inner)
 
@@ -188,7 +196,7 @@ class Retrieval(Aside):
         """The whole response is here: what it states is counted."""
         if status in _SUCCESS:
             with guard("reading a response"):
-                settle(self._asked, read_whole(self._asked.wire_format, plain(headers), body))
+                settle(self._asked, read_whole(self._asked.wire_format, headers, body))
         return body
 
     def _around_it(self, current: Context) -> Context:
@@ -203,20 +211,21 @@ class Exchange(Aside):
         self._outgoing, self._asked, self._call, self._around = outgoing, asked, call, around
         self._cuts = False
 
-    def asks_for_usage(self, body: bytes) -> Exchange:
-        """Put the question for usage into the request, where it is wanted and `body` has it not. Returns itself."""
+    def asks_for_usage(self) -> Exchange:
+        """Put the question for usage into the request, where it is wanted and not there yet. Returns itself."""
         with guard("asking a stream for its usage"):
-            more = include_usage.asking(self._asked, self._outgoing.url, self._outgoing.headers, body)
+            more = include_usage.asking(self._asked, self._outgoing.url, self._outgoing.headers)
             if more is not None and self._outgoing.replace_body(more):
                 self._cuts = True
                 self._outgoing.headers["accept-encoding"] = "identity"  # what is encoded we must decode, to cut it
         return self
 
-    def is_sent_by(self, inner: Outgoing, body: bytes) -> bool:
-        """Whether `inner` with `body` is this request, handed on to another client, and not another call of a hook."""
+    def is_sent_by(self, inner: Outgoing) -> bool:
+        """Whether `inner` is this request, handed on to another client, and not another call of a hook."""
         if not self._call.in_flight:
             return False
         mine = self._outgoing
+        body = inner.body() if inner.method == "POST" else b""
         if body and body == mine.body():
             return True
         return _is_same_elsewhere(mine, inner)
@@ -248,7 +257,7 @@ class Exchange(Aside):
                 failure = self._failed(Failure.of_status(status, headers), ends_call=False)
                 return ErrorAnswer(self._call, failure, encoding, ends_call=self._around is None)
             if status == _NO_CONTENT:
-                self._call.read(read_whole(self._asked.wire_format, plain(headers), b""))
+                self._call.read(read_whole(self._asked.wire_format, headers, b""))
                 return None
             if not (self._cuts and headers.get("content-type", "").startswith(_EVENTS)):
                 self._call.answered(reader_of(self._asked.wire_format, headers))
@@ -268,7 +277,7 @@ class Exchange(Aside):
             if status not in _SUCCESS:
                 self._failed(Failure.of_status(status, headers, body))
                 return body
-            self._call.read(read_whole(self._asked.wire_format, plain(headers), body))
+            self._call.read(read_whole(self._asked.wire_format, headers, body))
             if self._cuts and headers.get("content-type", "").startswith(_EVENTS):
                 cut = UsageCut()
                 return cut.feed(body) + cut.rest()

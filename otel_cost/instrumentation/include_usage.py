@@ -28,14 +28,14 @@ _MOST_REFUSING: Final = 1000
 _refusing: set[str] = set()
 
 
-def asking(request: Request, url: str, headers: Mapping[str, str], body: bytes) -> bytes | None:
-    """`body` with the question for usage in it; None where it is not to be asked."""
+def asking(request: Request, url: str, headers: Mapping[str, str]) -> bytes | None:
+    """The body of `request` with the question for usage in it; None where it is not to be asked."""
     wanted = request.stream and request.include_usage is None and request.wire_format.usage_on_request
     if not wanted or request.provider not in TAKES_INCLUDE_USAGE or not settings.get(settings.INCLUDE_USAGE):
         return None
     if _endpoint(url) in _refusing or any(name in headers for name in _SIGNED):
         return None
-    body = body.strip()
+    body = request.body.strip()
     if not (body.startswith(b"{") and body.endswith(b"}")):  # JSON in UTF-16, which nobody sends
         return None
     return _asking_more(body) if _FIELD in body else body[:-1] + _ADDED

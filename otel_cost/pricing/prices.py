@@ -16,7 +16,7 @@ from otel_cost.pricing.draft import draw_up
 from otel_cost.pricing.tables import Asked
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from otel_cost.pricing.plan import Plan
     from otel_cost.usage import Usage
@@ -61,6 +61,25 @@ def price(
     if sources.written().awaited:
         cost = cost.estimated(f"the prices that {settings.PRICES.name} names were not there yet")
     return cost.estimated(f"{_NO_PRICE} {', '.join(doubts)}") if doubts else cost
+
+
+def price_by_first(
+    models: Iterable[str | None],
+    *,
+    provider: str,
+    usage: Usage,
+    service_tier: str | None = None,
+    at: datetime | None = None,
+    terms: Mapping[str, str] | None = None,
+) -> Cost:
+    """What `usage` costs by the first of `models` that has a price: the one that answered, or the one asked for."""
+    cost = None
+    for model in models:
+        if model is not None:
+            cost = price(provider=provider, model=model, usage=usage, service_tier=service_tier, at=at, terms=terms)
+            if cost.amount is not None:
+                break
+    return cost or Cost.unknown("neither request nor response names a model")
 
 
 def _in_utc(moment: datetime) -> datetime:

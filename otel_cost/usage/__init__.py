@@ -4,7 +4,7 @@ from otel_cost.usage.endpoints import STATES_COST, TAKES_INCLUDE_USAGE
 from otel_cost.usage.formats import FORMATS, WireFormat
 from otel_cost.usage.model import Usage
 from otel_cost.usage.reading import read_whole, reader_of
-from otel_cost.usage.request import Request, is_providers, recognise
+from otel_cost.usage.request import Request, is_providers, place_at, recognise
 from otel_cost.usage.statement import Reading
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "Usage",
     "WireFormat",
     "is_providers",
+    "place_at",
     "read_whole",
     "reader_of",
     "recognise",

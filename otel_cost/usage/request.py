@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import logging
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 import msgspec
+from msgspec import UNSET
 
 from otel_cost import settings
 from otel_cost.usage.endpoints import Endpoint, endpoint_at, may_be_call, provider_at, provider_of, seller_of
@@ -33,8 +34,7 @@ _MEDIA = re.compile(
 JPEG, GIF, WebP and WAV, PDF, MP3, Ogg, FLAC and WebM files do. Other long words are text, and cost what text does."""
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(msgspec.Struct, frozen=True):
     """One request to a model.
 
     Attributes:
@@ -46,8 +46,7 @@ class Request:
         max_output_tokens: the bound on the answer that the request states, for all its choices; None where it does not.
         stream: whether the answer is asked for as a stream.
         include_usage: what ``stream_options.include_usage`` says; None where it says nothing.
-        text_size: bytes of the request's body without encoded images and documents.
-        media_size: bytes of those.
+        body: what it carries.
         background: whether the provider is to go on with the answer whoever waits for it.
         retrieves: the id of a response that another call asked for and this one only states again, as a poll of a
             background response does; None mostly.
@@ -56,35 +55,22 @@ class Request:
 
     wire_format: WireFormat
     provider: str
-    known_provider: bool
-    host: str
-    port: int | None
-    model: str | None
-    max_output_tokens: int | None
-    stream: bool
-    text_size: int
-    media_size: int
+    known_provider: bool = True
+    host: str = ""
+    port: int | None = None
+    model: str | None = None
+    max_output_tokens: int | None = None
+    stream: bool = False
     include_usage: object = None
+    body: bytes = b""
     background: bool = False
     retrieves: str | None = None
-    terms: Mapping[str, str] = field(default_factory=dict)
+    terms: Mapping[str, str] = msgspec.field(default_factory=dict)
 
-    @classmethod
-    def of(cls, wire_format: WireFormat, provider: str, model: str | None, terms: Mapping[str, str]) -> Request:
-        """A request of which no more is known than its format, its provider, its model and the terms of its price."""
-        return cls(
-            wire_format=wire_format,
-            provider=provider,
-            known_provider=True,
-            host="",
-            port=None,
-            model=model,
-            max_output_tokens=None,
-            stream=False,
-            text_size=0,
-            media_size=0,
-            terms=terms,
-        )
+    def sizes(self) -> tuple[int, int]:
+        """Bytes of its body without encoded images and documents, and bytes of those: a look at all of it."""
+        media = _media_size(self.body)
+        return len(self.body) - media, media
 
     @property
     def unknown_provider(self) -> str:
@@ -111,6 +97,47 @@ class _Origin:
         return next((endpoint for base, endpoint in self.named if path == base or path.startswith(f"{base}/")), None)
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where calls to a model go: a method and a URL.
+
+    Attributes:
+        told: whether those tell that it is one. Else the body must look so too.
+        terms: what the URL says that its price may depend on.
+    """
+
+    endpoint: Endpoint
+    provider: str | None
+    host: str
+    port: int | None
+    told: bool
+    terms: Mapping[str, str]
+
+    def request(self, body: bytes) -> Request | None:
+        """The request to a model that one with `body` is that goes there; None where it is none."""
+        fields = _fields(body)
+        model = fields.model if isinstance(fields.model, str) else self.endpoint.model
+        wire_format = self.endpoint.wire_format
+        if not self.told and (model is None or all(getattr(fields, name) is UNSET for name in wire_format.asks)):
+            return None
+        provider = seller_of(self.provider, model) or wire_format.provider
+        return Request(
+            wire_format=wire_format,
+            provider=provider or self.host,
+            known_provider=provider is not None,
+            host=self.host,
+            port=self.port,
+            model=model,
+            max_output_tokens=_max_output_tokens(wire_format, fields),
+            stream=self.endpoint.stream or fields.stream in (True, "true"),
+            include_usage=_include_usage(fields),
+            body=body,
+            background=fields.background is True,
+            retrieves=self.endpoint.retrieves,
+            terms=self.terms,
+        )
+
+
 def recognise(method: str, url: str, body: bytes, *, by_path: bool = False) -> Request | None:
     """The request to a model that ``method url`` with `body` is; None for any other request.
 
@@ -123,52 +150,41 @@ def recognise(method: str, url: str, body: bytes, *, by_path: bool = False) -> R
         body: what it carries.
         by_path: whether the path alone may tell, for a request whose body is not at hand.
     """
-    origin, path = _origin_and_path(url)
-    told = by_path or origin.known or bool(origin.named)
-    if not told and not (method == "POST" and may_be_call(path)):
+    place = place_at(method, url, by_path=by_path)
+    return place.request(body) if place is not None else None
+
+
+def place_at(method: str, url: str, *, by_path: bool = False) -> Place | None:
+    """Where calls to a model go, if `url` is such a place for `method`. What a request carries need not be there."""
+    return _place(method, _without_query(url), settings.get(settings.ENDPOINTS), by_path)
+
+
+@lru_cache(maxsize=1024)
+def _place(method: str, url: str, endpoints: tuple[settings.Endpoint, ...], by_path: bool) -> Place | None:  # noqa: FBT001 - a cache's key
+    origin, path = _origin_and_path(url, endpoints)
+    whose = by_path or origin.known or bool(origin.named)
+    if not whose and not (method == "POST" and may_be_call(path)):
         return None
     endpoint, provider = _target(method, path, origin)
     if endpoint is None:
         return None
-    fields = _fields(body)
-    model = fields.get("model")
-    model = model if isinstance(model, str) else endpoint.model
-    wire_format = endpoint.wire_format
-    if not by_path and not origin.known and provider is None and not _has_shape(wire_format, model, fields):
-        return None
-    provider = seller_of(provider, model) or wire_format.provider
-    media_size = _media_size(body)
-    return Request(
-        wire_format=wire_format,
-        provider=provider or origin.host,
-        known_provider=provider is not None,
-        host=origin.host,
-        port=origin.port,
-        model=model,
-        max_output_tokens=_max_output_tokens(wire_format, fields),
-        stream=endpoint.stream or fields.get("stream") in (True, "true"),
-        text_size=len(body) - media_size,
-        media_size=media_size,
-        include_usage=_include_usage(fields),
-        background=fields.get("background") is True,
-        retrieves=endpoint.retrieves,
-        terms=terms_at(origin.host, path),
-    )
+    told = by_path or origin.known or provider is not None
+    return Place(endpoint, provider, origin.host, origin.port, told, terms_at(origin.host, path))
 
 
 def is_providers(url: str) -> bool:
     """Whether `url` is at a provider's that is known, or that `OTEL_COST_ENDPOINTS` names."""
-    origin, path = _origin_and_path(url)
+    origin, path = _origin_and_path(_without_query(url), settings.get(settings.ENDPOINTS))
     return origin.known or (bool(origin.named) and origin.endpoint_named(path) is not None)
 
 
-def _origin_and_path(url: str) -> tuple[_Origin, str]:
-    start = url.find("://") + 3
-    slash = url.find("/", start)
-    if slash < 0:
-        return _origin(url, settings.get(settings.ENDPOINTS)), "/"
-    path = url[slash:].partition("?")[0].partition("#")[0]
-    return _origin(url[:slash], settings.get(settings.ENDPOINTS)), path
+def _without_query(url: str) -> str:
+    return url.partition("?")[0].partition("#")[0]
+
+
+def _origin_and_path(url: str, endpoints: tuple[settings.Endpoint, ...]) -> tuple[_Origin, str]:
+    slash = url.find("/", url.find("://") + 3)
+    return (_origin(url, endpoints), "/") if slash < 0 else (_origin(url[:slash], endpoints), url[slash:])
 
 
 @lru_cache(maxsize=1024)
@@ -203,34 +219,10 @@ def _format_named(name: str) -> WireFormat | None:
     return FORMATS.get(name)
 
 
-def _has_shape(wire_format: WireFormat, model: str | None, fields: dict[str, Any]) -> bool:
-    return model is not None and any(name in fields for name in wire_format.asks)
-
-
 _FORM_FIELD = re.compile(rb'name="(model|stream|n)"\r?\n(?:[^\r\n]+\r?\n)*\r?\n([^\r\n]{0,200})\r?\n')
 _FORM_ENDS = 16 * 1024  # a form has its small fields before or after its files
 
-
-def _fields(body: bytes) -> dict[str, Any]:
-    """What the body says, a JSON object or a form; of a form only what is told from the files in it at once."""
-    if body.startswith(b"--"):
-        found = _FORM_FIELD.findall(body[:_FORM_ENDS]) + _FORM_FIELD.findall(body[_FORM_ENDS:][-_FORM_ENDS:])
-        return {name.decode(): value.decode(errors="replace") for name, value in found} | {"file": True}
-    try:
-        return {name: _decoded(value) if name in _WANTED else None for name, value in _DECODER.decode(body).items()}
-    except (ValueError, RecursionError):
-        pass  # what `json` takes may still be more
-    try:
-        fields = json.loads(body)
-    except (ValueError, RecursionError):
-        return {}
-    return fields if isinstance(fields, dict) else {}
-
-
-_DECODER: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
-"""Passes over the prompt, which may be long, without making anything of it."""
-_decoded: Final = msgspec.json.Decoder().decode
-_WANTED: Final = frozenset(
+_READ: Final = frozenset(
     {
         *("model", "stream", "stream_options", "background"),
         *(
@@ -240,7 +232,36 @@ _WANTED: Final = frozenset(
         ),
     }
 )
-"""The fields of a request that are read; of the others only that they are there."""
+_SEEN: Final = frozenset(name for wire_format in FORMATS.values() for name in wire_format.asks) - _READ
+_Fields: Final[Any] = msgspec.defstruct(
+    "_Fields", [*((name, Any, UNSET) for name in _READ), *((name, msgspec.Raw, UNSET) for name in _SEEN)]
+)
+"""The fields of a request that are read, and those of which only that they are there. A decoder passes over the prompt,
+which may be long, without making anything of it."""
+_decode: Final = msgspec.json.Decoder(_Fields).decode
+
+
+def _fields(body: bytes) -> Any:
+    """What the body says, a JSON object or a form; of a form only what is told from the files in it at once."""
+    if body.startswith(b"--"):
+        found = _FORM_FIELD.findall(body[:_FORM_ENDS]) + _FORM_FIELD.findall(body[_FORM_ENDS:][-_FORM_ENDS:])
+        return _Fields(file=True, **{name.decode(): value.decode(errors="replace") for name, value in found})
+    try:
+        return _decode(body)
+    except (ValueError, RecursionError):
+        pass  # what `json` takes may still be more
+    try:
+        fields = json.loads(body)
+    except (ValueError, RecursionError):
+        return _NO_FIELDS
+    return (
+        _Fields(**{name: fields[name] for name in fields.keys() & (_READ | _SEEN)})
+        if isinstance(fields, dict)
+        else _NO_FIELDS
+    )
+
+
+_NO_FIELDS: Final = _Fields()
 
 
 def _media_size(body: bytes) -> int:
@@ -249,22 +270,27 @@ def _media_size(body: bytes) -> int:
     return len(body) if body.startswith(b"--") else sum(map(len, _MEDIA.findall(body)))
 
 
-def _max_output_tokens(wire_format: WireFormat, fields: dict[str, Any]) -> int | None:
+def _max_output_tokens(wire_format: WireFormat, fields: Any) -> int | None:
     if wire_format.operation in ("embeddings", "rerank"):
         return 0
     stated = _first_count(wire_format.max_tokens, fields)
+    if stated is None:
+        return None
     choices = _first_count(wire_format.choices, fields)
-    return stated if stated is None or choices is None else stated * choices
+    return stated if choices is None else stated * choices
 
 
-def _first_count(places: tuple[str, ...], fields: dict[str, Any]) -> int | None:
+def _first_count(places: tuple[str, ...], fields: Any) -> int | None:
     for place in places:
-        value = dig(fields, tuple(place.split("."))) if "." in place else fields.get(place)
-        if isinstance(value, int) and not isinstance(value, bool) and value > 0:
+        name, _, inner = place.partition(".")
+        value = getattr(fields, name)
+        if inner:
+            value = dig(value, tuple(inner.split(".")))
+        if type(value) is int and value > 0:
             return value
     return None
 
 
-def _include_usage(fields: dict[str, Any]) -> object:
-    options = fields.get("stream_options")
+def _include_usage(fields: Any) -> object:
+    options = fields.stream_options
     return options.get("include_usage") if isinstance(options, dict) else None

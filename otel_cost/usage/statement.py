@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from decimal import Decimal
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
 
 from otel_cost.usage.error_code import error_in
 from otel_cost.usage.formats import is_harmless, places
@@ -18,8 +20,7 @@ if TYPE_CHECKING:
     from otel_cost.usage.formats import WireFormat
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(msgspec.Struct, frozen=True):
     """What a response has said so far.
 
     Attributes:
@@ -44,7 +45,7 @@ class Reading:
     model: str | None = None
     response_id: str | None = None
     service_tier: str | None = None
-    terms: Mapping[str, str] = field(default_factory=dict)
+    terms: Mapping[str, str] = msgspec.field(default_factory=dict)
     shares: tuple[tuple[str, Usage], ...] = ()
     stated_cost: Decimal | None = None
     complete: bool = False
@@ -62,6 +63,9 @@ class Reading:
         return sum(usage.total_tokens for usage in usages)
 
 
+Path = tuple[str, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class _Plan:
     """A wire format, laid out to be read quickly.
@@ -69,16 +73,17 @@ class _Plan:
     Attributes:
         meters: place -> what it makes up: the part of which meter, and how many alternatives go before it.
         known: those places, and those that change no price.
+        usage_at: where a usage is: in which field of the response, None for the response itself, and where in that.
         at_root: names of figures that stand in the response itself.
     """
 
     meters: Mapping[str, tuple[tuple[tuple[str, int], int], ...]]
     known: frozenset[str]
-    usage_at: tuple[tuple[str, ...], ...]
+    usage_at: tuple[tuple[str | None, Path], ...]
     at_root: frozenset[str]
-    model_at: tuple[tuple[str, ...], ...]
-    id_at: tuple[tuple[str, ...], ...]
-    tier_at: tuple[tuple[str, ...], ...]
+    model_at: tuple[Path, ...]
+    id_at: tuple[Path, ...]
+    tier_at: tuple[Path, ...]
 
 
 @lru_cache(maxsize=128)
@@ -91,40 +96,82 @@ def _plan(wire_format: WireFormat) -> _Plan:
     return _Plan(
         meters=meters,
         known=wire_format.harmless | meters.keys() | frozenset(wire_format.terms.values()),
-        usage_at=_paths(wire_format.usage_at),
+        usage_at=tuple(_field_and_path(text) for text in wire_format.usage_at),
         at_root=frozenset(re.split(r"[.[]", place)[0] for place in meters.keys() | wire_format.harmless),
-        model_at=_paths(wire_format.model_at),
-        id_at=_paths(wire_format.id_at),
-        tier_at=_paths(wire_format.tier_at),
+        model_at=tuple(map(_path, wire_format.model_at)),
+        id_at=tuple(map(_path, wire_format.id_at)),
+        tier_at=tuple(map(_path, wire_format.tier_at)),
     )
 
 
-def _paths(texts: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
-    return tuple(tuple(text.split(".")) if text else () for text in texts)
+def _path(text: str) -> Path:
+    return tuple(text.split(".")) if text else ()
+
+
+def _field_and_path(text: str) -> tuple[str | None, Path]:
+    path = _path(text.replace("[]", ".[]"))
+    return (path[0], path[1:]) if path else (None, ())
+
+
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """What the figures at certain places are.
+
+    Attributes:
+        counts: the places that are read, and the meter that each is a part of; none where those are tools only.
+        unmetered: places that are no meter, and may be charged.
+    """
+
+    counts: tuple[tuple[str, str], ...]
+    unmetered: tuple[str, ...]
+
+
+def _layout(wire_format: WireFormat, stated: tuple[str, ...]) -> _Layout:
+    """How to read a usage that states something at the places `stated`."""
+    plan = _plan(wire_format)
+    best: dict[tuple[str, int], tuple[int, str]] = {}
+    for place in stated:
+        for part, rank in plan.meters.get(place, ()):
+            if part not in best or rank < best[part][0]:
+                best[part] = (rank, place)
+    is_usage = any(meter not in _TOOLS for meter, _ in best)
+    return _Layout(
+        tuple((place, meter) for (meter, _), (_, place) in best.items()) if is_usage else (),
+        tuple(place for place in stated if place not in plan.known and not is_harmless(place)),
+    )
+
+
+_MOST_PLACES: Final = 64
+_layout_again: Final = lru_cache(maxsize=1024)(_layout)
+"""Responses of one endpoint state the same places each time: looking them up takes a tenth of laying them out."""
 
 
 class Statement:
     """What the documents of one response state, each correcting those before it."""
 
     def __init__(self, wire_format: WireFormat, headers: Mapping[str, str]) -> None:
-        self._format, self._plan = wire_format, _plan(wire_format)
+        self._format, self._plan, self._headers = wire_format, _plan(wire_format), headers
         self._usage: dict[str, Any] = _header_figures(wire_format, headers)
         self._cost: Any = None
         self._status: Any = None
         self._error: str | None = None
-        self._tier = headers.get("x-amzn-bedrock-service-tier") or None
+        self._tier: str | None = None
         self.model: str | None = None
         self.response_id: str | None = None
 
     def take(self, document: dict[str, Any]) -> None:
         """Take what a document says: a whole response, or what an event has of one."""
         plan = self._plan
-        for path in plan.usage_at:
-            for usage in _usages(document, path):
-                self._merge(usage if path else {name: usage[name] for name in plan.at_root & usage.keys()})
+        for name, path in plan.usage_at:
+            if name is None:
+                self._merge({name: document[name] for name in plan.at_root & document.keys()})
+            elif name in document:
+                usage = _at(document[name], path) if path else document[name]
+                if isinstance(usage, dict):
+                    self._merge(usage)
         self.model = _first_text(document, plan.model_at) or self.model
         self.response_id = _first_text(document, plan.id_at) or self.response_id
-        self._tier = _first_text(document, plan.tier_at) or _number(document, plan.tier_at) or self._tier
+        self._tier = _tier_in(document, plan.tier_at) or self._tier
         self._status = document.get("status", self._status)
         self._error = error_in(document) or self._error
         if self._format.tools is not None and (calls := self._format.tools(document)):
@@ -148,11 +195,12 @@ class Statement:
     def reading(self, *, complete: bool, output_events: int = 0) -> Reading:
         """What the documents so far say."""
         flat = _flat(self._usage, self._plan.known)
-        counts, unreadable = self._counts(flat)
-        unmetered = self._unmetered(flat)
-        usage, shares, doubts = None, _NO_SHARES, _NO_DOUBTS
+        layout = self._layout(flat)
+        counts, unreadable = _counts(flat, layout)
+        unmetered = _unmetered(flat, layout) if layout.unmetered else _NOTHING
+        usage, shares, doubts = None, _NO_SHARES, _NOTHING
         if unreadable:
-            unmetered = ()
+            unmetered = _NOTHING
         elif counts:
             for rule in self._format.rules:
                 if doubt := rule(counts, flat):
@@ -163,11 +211,12 @@ class Statement:
         else:
             unmetered = tuple(path for path in unmetered if path in self._usage.get("tool_calls", ()))
         terms = self._format.terms
+        tier = self._tier or self._headers.get("x-amzn-bedrock-service-tier")
         return Reading(
             usage=usage,
             model=self.model,
             response_id=self.response_id,
-            service_tier=_TIERS.get(self._tier, self._tier) if self._tier is not None else None,
+            service_tier=_TIERS.get(tier, tier) if tier else None,
             terms={name: flat[at] for name, at in terms.items() if isinstance(flat.get(at), str)} if terms else {},
             shares=shares,
             stated_cost=_stated_cost(self._usage, self._cost),
@@ -180,44 +229,43 @@ class Statement:
             error=self._error,
         )
 
-    def _counts(self, flat: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
-        """The meters that are stated, and what is at their places and no count. Tools alone are no usage."""
-        best: dict[tuple[str, int], tuple[int, str]] = {}
-        stated = False
-        meters = self._plan.meters
-        for place in flat:
-            if place in meters:
-                for part, rank in meters[place]:
-                    if part not in best or rank < best[part][0]:
-                        best[part] = (rank, place)
-                    stated = stated or part[0] not in _TOOLS
-        counts: dict[str, Any] = {}
-        unreadable: dict[str, None] = {}
-        for (meter, _), (_, place) in best.items() if stated else ():
-            count = _count(flat[place], fraction=meter == "audio_seconds")
-            if count is None:
-                unreadable[f"{place}={flat[place]!r}"[:100]] = None
-            else:
-                counts[meter] = counts.get(meter, 0) + count
-        return counts, tuple(unreadable)
+    def _layout(self, flat: Mapping[str, Any]) -> _Layout:
+        stated = tuple(flat)
+        return _layout_again(self._format, stated) if len(stated) <= _MOST_PLACES else _layout(self._format, stated)
 
     def _shares(self, passes: Iterable[tuple[str | None, Mapping[str, Any]]]) -> Iterator[tuple[str, Usage]]:
         for model, usage in passes:
-            counts, _ = self._counts(_flat(usage, self._plan.known))
+            flat = _flat(usage, self._plan.known)
+            counts, _ = _counts(flat, self._layout(flat))
             if any(counts.values()):
                 yield model or self.model or "", Usage(**counts)
 
-    def _unmetered(self, flat: Mapping[str, Any]) -> tuple[str, ...]:
-        found: list[str] = []
-        known = self._plan.known
-        for path, value in flat.items():
-            if value and path not in known and not is_harmless(path):
-                found.append(f"{path} {value}" if isinstance(value, str) else path.removeprefix("tool_calls."))
-        return tuple(found)
+
+def _counts(flat: Mapping[str, Any], layout: _Layout) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """The meters that are stated, and what is at their places and no count."""
+    counts: dict[str, Any] = {}
+    unreadable: tuple[str, ...] = _NOTHING
+    for place, meter in layout.counts:
+        count = _count(flat[place], fraction=meter == "audio_seconds")
+        if count is None:
+            unreadable = tuple(dict.fromkeys((*unreadable, f"{place}={flat[place]!r}"[:100])))
+        else:
+            counts[meter] = counts.get(meter, 0) + count
+    return counts, unreadable
+
+
+def _unmetered(flat: Mapping[str, Any], layout: _Layout) -> tuple[str, ...]:
+    """What is stated beyond the meters, and is not nothing."""
+    stated = ((place, flat[place]) for place in layout.unmetered)
+    return tuple(
+        f"{place} {value}" if isinstance(value, str) else place.removeprefix("tool_calls.")
+        for place, value in stated
+        if value
+    )
 
 
 _NO_SHARES: Final[tuple[tuple[str, Usage], ...]] = ()
-_NO_DOUBTS: Final[tuple[str, ...]] = ()
+_NOTHING: Final[tuple[str, ...]] = ()
 _TOOLS: Final = frozenset({"web_searches", "file_searches"})
 _TIERS: Final = {
     "0": "standard",
@@ -245,26 +293,22 @@ def _header_figures(wire_format: WireFormat, headers: Mapping[str, str]) -> dict
     return {name: int(text) for name, text in found if text.isdecimal()}
 
 
-def _usages(document: dict[str, Any], path: tuple[str, ...]) -> Iterator[dict[str, Any]]:
-    """The usage at `path`; where that goes through a list, those of its elements, added up."""
-    at: Any = document
+def _at(found: Any, path: Path) -> Any:
+    """What is at `path` of what was found; where that goes through a list, the figures of its elements, added up."""
     for index, name in enumerate(path):
-        if not isinstance(at, dict):
-            return
-        if name.endswith("[]"):
-            elements = at.get(name[:-2])
-            parts = [dig(element, path[index + 1 :]) for element in elements] if isinstance(elements, list) else []
-            total: dict[str, Any] = {}
-            for part in parts:
-                for key, value in part.items() if isinstance(part, dict) else ():
-                    if isinstance(value, int | float) and not isinstance(value, bool):
-                        total[key] = total.get(key, 0) + value
-            if total:
-                yield total
-            return
-        at = at.get(name)
-    if isinstance(at, dict):
-        yield at
+        if name == "[]":
+            return _added_up(found, path[index + 1 :]) if isinstance(found, list) else None
+        found = found.get(name) if isinstance(found, dict) else None
+    return found
+
+
+def _added_up(elements: list[Any], path: Path) -> dict[str, Any]:
+    total: dict[str, Any] = {}
+    for part in (dig(element, path) for element in elements):
+        for key, value in part.items() if isinstance(part, dict) else ():
+            if isinstance(value, int | float) and not isinstance(value, bool):
+                total[key] = total.get(key, 0) + value
+    return total
 
 
 def _flat(stated: Mapping[str, Any], known: frozenset[str]) -> dict[str, Any]:
@@ -351,7 +395,7 @@ def dig(document: Any, path: tuple[str, ...]) -> Any:
     return document
 
 
-def _first_text(document: dict[str, Any], paths: tuple[tuple[str, ...], ...]) -> str | None:
+def _first_text(document: dict[str, Any], paths: tuple[Path, ...]) -> str | None:
     for path in paths:
         value = document.get(path[0]) if len(path) == 1 else dig(document, path)
         if isinstance(value, str) and value:
@@ -359,6 +403,17 @@ def _first_text(document: dict[str, Any], paths: tuple[tuple[str, ...], ...]) ->
     return None
 
 
-def _number(document: dict[str, Any], paths: tuple[tuple[str, ...], ...]) -> str | None:
-    """What goes by its number there: in answers of Google's, where the request asks for ``enum-encoding=int``."""
-    return next((str(value) for path in paths if type(value := dig(document, path)) is int), None)
+def _tier_in(document: dict[str, Any], paths: tuple[Path, ...]) -> str | None:
+    """The first tier that is named, or else the first that goes by its number.
+
+    Answers of Google's have numbers where the request asks for ``enum-encoding=int``.
+    """
+    number = None
+    for path in paths:
+        if path[0] in document:
+            value = dig(document, path)
+            if isinstance(value, str) and value:
+                return value
+            if number is None and type(value) is int:
+                number = str(value)
+    return number

@@ -22,17 +22,16 @@ def _total(stated: Stated) -> int | None:
 
 def audio_beside_input(counts: Counts, stated: Stated) -> str | None:
     """Input tokens that are sound lie outside the prompt where only so the total is made up."""
-    audio, total = counts.get("input_audio_tokens", 0), _total(stated)
-    if audio and total == counts.get("input_tokens", 0) + counts.get("output_tokens", 0) + audio:
+    audio = counts.get("input_audio_tokens", 0)
+    if audio and _total(stated) == counts.get("input_tokens", 0) + counts.get("output_tokens", 0) + audio:
         counts["input_tokens"] += audio
     return None
 
 
 def reasoning_beside_output(counts: Counts, stated: Stated) -> str | None:
     """Reasoning lies outside the output where only so the total is made up, or where the output is too small for it."""
-    reasoning, total = counts.get("reasoning_tokens", 0), _total(stated)
-    output = counts.get("output_tokens", 0)
-    if reasoning and (reasoning > output or total == counts.get("input_tokens", 0) + output + reasoning):
+    reasoning, output = counts.get("reasoning_tokens", 0), counts.get("output_tokens", 0)
+    if reasoning and (reasoning > output or _total(stated) == counts.get("input_tokens", 0) + output + reasoning):
         counts["output_tokens"] = output + reasoning
     return None
 
@@ -49,12 +48,12 @@ def cached_beside_input(counts: Counts, stated: Stated) -> str | None:
 
     What is read and written at once may together exceed the input; each of them alone may not.
     """
-    if "input_tokens" not in counts:
-        return None
     read, written = counts.get("cache_read_tokens", 0), counts.get("cache_write_tokens", 0)
-    given, total = counts["input_tokens"], _total(stated)
-    beside = total == given + counts.get("output_tokens", 0) + read + written
-    if read > given or (read + written and beside):
+    if not (read or written) or "input_tokens" not in counts:
+        return None
+    given = counts["input_tokens"]
+    beside = _total(stated) == given + counts.get("output_tokens", 0) + read + written
+    if read > given or beside:
         counts["input_tokens"] += read + written
         return None if beside else "input tokens, of which more were read from the cache than there are"
     return None

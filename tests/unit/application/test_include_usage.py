@@ -84,7 +84,7 @@ def test_an_event_that_grows_without_end_is_not_held_back() -> None:
 def asked(body: bytes, url: str = URL, headers: dict[str, str] | None = None) -> bytes | None:
     request = recognise("POST", url, body)
     assert request is not None
-    return asking(request, url, headers or {}, body)
+    return asking(request, url, headers or {})
 
 
 @pytest.mark.parametrize(

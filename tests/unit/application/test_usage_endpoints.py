@@ -236,7 +236,7 @@ def test_a_form_says_its_model_before_or_after_the_file(size: int, first: bool) 
         request = recognise("POST", url, body)
         assert request is not None
         assert (request.model, request.stream) == ("whisper-1", True)
-    assert size < 1000 or (request.text_size, request.media_size) == (0, len(body))
+    assert size < 1000 or request.sizes() == (0, len(body))
 
 
 @pytest.mark.parametrize(
