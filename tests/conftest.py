@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings as hypothesis_settings
 
 from otel_cost import attribution, counted, safety, settings
 from otel_cost.budgets import context, sizing
@@ -20,6 +21,10 @@ from otel_cost.usage import request
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+# How long an example takes says more of the machine than of what it tests.
+hypothesis_settings.register_profile("no deadline", hypothesis_settings.default, deadline=None)
+hypothesis_settings.load_profile("no deadline")
 
 HOW_TO_GET = {
     "chromium": "On Debian or Ubuntu: apt-get install chromium",

@@ -219,4 +219,6 @@ def test_a_process_does_not_wait_for_ever_for_its_last_spans(monkeypatch: pytest
     monkeypatch.setattr(endings, "_FLUSH_SECONDS", 0.01)
     monkeypatch.setattr(endings, "end_all", for_ever.wait)
     endings._flush_in_time()
+    (flush,) = [thread for thread in threading.enumerate() if thread.name == "otel-cost-flush"]
     for_ever.set()
+    flush.join()

@@ -171,7 +171,7 @@ def test_every_format_is_here() -> None:
             assert request.wire_format.name == name
 
 
-SETTINGS = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+SETTINGS = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
 
 
 @pytest.fixture(autouse=True)

@@ -21,6 +21,16 @@ if TYPE_CHECKING:
 
 ROUNDS = 3
 SENDERS = 4
+SECONDS = 120
+"""How long to wait for what takes a few on a machine that has nothing else to do."""
+
+
+def until(holds: Callable[[], bool]) -> None:
+    """Wait until `holds()`."""
+    give_up = time.monotonic() + SECONDS
+    while not holds():
+        assert time.monotonic() < give_up, "it did not happen"
+        time.sleep(0.01)
 
 
 class Sender(threading.Thread):
@@ -58,18 +68,14 @@ def test_no_acknowledged_call_is_lost_and_none_counts_twice(
             senders = [Sender(running.grpc, first) for first in firsts]
             for sender in senders:
                 sender.start()
-            enough = time.monotonic() + 20
-            while sum(len(sender.acknowledged) for sender in senders) < 60 and time.monotonic() < enough:
-                time.sleep(0.01)
+            until(lambda senders=senders: sum(len(sender.acknowledged) for sender in senders) >= 60)
             running.process.kill()
             for sender in senders:
-                sender.join(20)
+                sender.join(SECONDS)
                 acknowledged.update(sender.acknowledged)
             firsts = [sender.next for sender in senders]
     with serving():
-        give_up = time.monotonic() + 10
-        while spool.waiting(spool_folder) and time.monotonic() < give_up:
-            time.sleep(0.05)
+        until(lambda: not spool.waiting(spool_folder))
 
     reader = Reader.open_file(ledger_file)
     assert len(acknowledged) >= ROUNDS * 60

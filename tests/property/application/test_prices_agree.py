@@ -74,7 +74,7 @@ def usages(draw: st.DrawFn) -> Usage:
     )
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=600)
 @given(call=st.sampled_from(calls()), usage=usages())
 def test_a_plan_agrees_with_the_price_table(call: tuple[str, str, str | None], usage: Usage) -> None:
     provider, model, tier = call

@@ -79,7 +79,7 @@ def figures(calls: list[Spent]) -> tuple[int, int, str | None, str, int]:
     )
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow])
 @given(deliveries())
 def test_sums_are_exact_under_any_split_order_and_repetition(delivered: tuple[list[Spent], list[list[int]]]) -> None:
     calls, batches = delivered

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -201,10 +202,17 @@ def test_a_ledger_that_is_away_has_some_time_and_once_it_is_given_up_none(
             tries.append(body)
             return post(body)
 
+        now = 0.0
+
+        def sleep(seconds: float) -> None:
+            nonlocal now
+            now += seconds
+
         monkeypatch.setattr(exporter, "_post", counted)
+        monkeypatch.setattr(ledger_exporter, "time", SimpleNamespace(monotonic=lambda: now, sleep=sleep))
         monkeypatch.setattr(ledger_exporter, "_PATIENCE_SECONDS", 0.05)
         assert exporter.export([a_call()]) is SpanExportResult.FAILURE
-        assert len(tries) > 1
+        assert len(tries) == 6  # with pauses of 1, 2, 4, 8 and 16 ms between them
         tries.clear()
         assert exporter.export([a_call()]) is SpanExportResult.FAILURE
         assert len(tries) == 1

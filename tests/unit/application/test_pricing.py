@@ -127,13 +127,14 @@ def test_prices_load_off_the_start_up_path_and_in_the_background() -> None:
 import sys, threading
 import otel_cost, otel_cost.bootstrap
 from otel_cost import pricing
+started, start = [], threading.Thread.start
+threading.Thread.start = lambda thread: (started.append(thread), start(thread))
 assert "genai_prices" not in sys.modules
 assert not pricing.are_loaded()
 pricing.load_in_background()
 pricing.load_in_background()
-loaders = [t for t in threading.enumerate() if t.name == "otel-cost-prices"]
-assert len(loaders) == 1, loaders
-loaders[0].join()
+assert [thread.name for thread in started] == ["otel-cost-prices"]
+started[0].join()
 assert pricing.are_loaded()
 """
     subprocess.run([sys.executable, "-c", program], check=True)

@@ -61,7 +61,7 @@ def open_page(monkeypatch: pytest.MonkeyPatch) -> Open:
 
     def opened(url: str, **parameters: str | list[str]) -> AppTest:
         monkeypatch.setenv(settings.URL.name, url)
-        page = AppTest.from_file(f"{otel_cost_dashboard.__path__[0]}/app.py", default_timeout=30)
+        page = AppTest.from_file(f"{otel_cost_dashboard.__path__[0]}/app.py", default_timeout=120)
         page.query_params |= parameters
         page.run()
         assert not page.exception

@@ -66,7 +66,7 @@ def is_whole(result: dict[str, Any]) -> bool:
 
 
 @pytest.fixture(scope="module")
-def results(root: Path) -> list[dict[str, Any]]:
+def results(root: Path, tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     """What came of each combination, in the order in which they are asked."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("OTEL_", "LOGFIRE_", "AWS_"))}
     with stand_in.running() as provider:
@@ -81,9 +81,13 @@ def results(root: Path) -> list[dict[str, Any]]:
             "OPENAI_AGENTS_DISABLE_TRACING": "0",
         }
         command = [sys.executable, "-m", PROGRAM]
-        ran = subprocess.run(command, cwd=root, env=environ, capture_output=True, text=True, check=False)
+        said = tmp_path_factory.mktemp("combinations") / "said"
+        with said.open("w") as output:  # no pipe: where it is full, what several processes write is mixed up
+            ran = subprocess.run(
+                command, cwd=root, env=environ, stdout=output, stderr=subprocess.PIPE, text=True, check=False
+            )
         assert ran.returncode == 0, ran.stderr[-5000:]
-        found = [json.loads(line) for line in ran.stdout.splitlines()]
+        found = [json.loads(line) for line in said.read_text().splitlines()]
         elsewhere = ("bedrock", "mistral", "gemini")
         assert len(provider.requests) >= sum(not result["call"].startswith(elsewhere) for result in found)
     return sorted(found, key=lambda result: result["order"])
