@@ -142,11 +142,6 @@ class Call:
         if self._passing is None:
             self._passing = counted.passes(frozenset({self._request.model}), self._started)
 
-    def feed(self, piece: bytes) -> None:
-        """The next piece of the response has passed by."""
-        if self._reader is not None:
-            self._reader.feed(piece)
-
     def stream_ends(self, error: BaseException | None = None) -> None:
         """The response has passed by, to its end or as far as the application and the network let it."""
         self.streaming = False

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from otel_cost.instrumentation.call import Call
     from otel_cost.instrumentation.passing import Passing
     from otel_cost.usage import Request
+    from otel_cost.usage.reading import Reader
 
 _SUCCESS = range(200, 300)
 _NO_CONTENT = 204
@@ -260,13 +261,11 @@ class Exchange(Aside):
                 self._call.read(read_whole(self._asked.wire_format, headers, b""))
                 return None
             if not (self._cuts and headers.get("content-type", "").startswith(_EVENTS)):
-                self._call.answered(reader_of(self._asked.wire_format, headers))
-                return Answer(self._call)
-            decoder = decoder_of(encoding)
-            self._call.answered(reader_of(self._asked.wire_format, plain(headers)))
+                return Answer(self._call, self._reads(headers))
+            decoder, reader = decoder_of(encoding), self._reads(plain(headers))
             for name in ("content-encoding", "content-length"):
                 headers.pop(name, None)
-            return CutAnswer(self._call, decoder, UsageCut())
+            return CutAnswer(self._call, reader, decoder, UsageCut())
         except Exception as error:  # noqa: BLE001 - the boundary: whatever fails here, the application gets its response
             self._unreadable(error)
             return None
@@ -287,6 +286,12 @@ class Exchange(Aside):
 
     def _around_it(self, current: Context) -> Context:
         return context.set_value(_IN_FLIGHT, self, self._call.sends(current))
+
+    def _reads(self, headers: Mapping[str, str]) -> Reader:
+        """What reads the answer that came with `headers`, as the call knows now."""
+        reader = reader_of(self._asked.wire_format, headers)
+        self._call.answered(reader)
+        return reader
 
     def _unreadable(self, error: Exception) -> None:
         report("reading a response", error)

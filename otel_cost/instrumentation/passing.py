@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from otel_cost.instrumentation.failure import Failure
     from otel_cost.instrumentation.include_usage import UsageCut
     from otel_cost.usage.decoding import Decoder
+    from otel_cost.usage.reading import Reader
 
 _LARGEST_ERROR = 64 * 1024
 
@@ -40,10 +41,10 @@ class Passing(Protocol):
 
 
 class Answer:
-    """The answer of a call."""
+    """The answer of a call, read by `reader`."""
 
-    def __init__(self, call: Call) -> None:
-        self._call = call
+    def __init__(self, call: Call, reader: Reader) -> None:
+        self._call, self._read = call, reader.feed
 
     @property
     def ended(self) -> bool:
@@ -51,9 +52,11 @@ class Answer:
         return self._call.ended or self._call.awaits
 
     def feed(self, piece: bytes) -> bytes:
-        """The call reads `piece`, and the application gets it as it is."""
-        with guard("reading a piece of a response"):
-            self._call.feed(piece)
+        """`piece` is read, and the application gets it as it is."""
+        try:  # as `guard` does it, which takes 0.3 us more of each piece
+            self._read(piece)
+        except Exception as error:  # noqa: BLE001 - the boundary
+            report("reading a piece of a response", error)
         return piece
 
     def rest(self) -> bytes:
@@ -69,13 +72,13 @@ class Answer:
 class CutAnswer(Answer):
     """The answer of a call that we asked for its usage: the application gets it decoded, and without that chunk."""
 
-    def __init__(self, call: Call, decoder: Decoder, cut: UsageCut) -> None:
-        super().__init__(call)
+    def __init__(self, call: Call, reader: Reader, decoder: Decoder, cut: UsageCut) -> None:
+        super().__init__(call, reader)
         self._decoder = decoder
         self._cut: UsageCut | None = cut
 
     def feed(self, piece: bytes) -> bytes:
-        """The call reads `piece`, and the application gets the events that it completes, but for the usage."""
+        """`piece` is read, and the application gets the events that it completes, but for the usage."""
         plain = super().feed(self._decoder.decode(piece))
         if self._cut is None:
             return plain

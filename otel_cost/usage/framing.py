@@ -91,9 +91,17 @@ class Framer:
         """Whether the body so far is one document, and no stream of them."""
         return isinstance(self._framing, _Json) and not self._framing.has_several
 
-    def is_whole_events(self, plain: bytes) -> bool:
-        """Whether the next piece, `plain`, is server-sent events, none of them cut: then it need not be fed."""
-        return isinstance(self._framing, _Events) and self._framing.is_whole(plain)
+    @property
+    def is_of_events(self) -> bool:
+        """Whether the body is server-sent events."""
+        return isinstance(self._framing, _Events)
+
+    def whole_events(self, plain: bytes, until: int) -> tuple[int, int]:
+        """Where in the next piece the server-sent events begin and end that are whole before `until`.
+
+        They need not be fed.
+        """
+        return self._framing.whole(plain, until) if isinstance(self._framing, _Events) else (0, 0)
 
     def feed(self, plain: bytes) -> Sequence[Document]:
         """Take the next piece; the documents that it completes."""
@@ -148,10 +156,13 @@ class _Events:
                 self._name = line[6:].strip()
         return found
 
-    def is_whole(self, plain: bytes) -> bool:
-        """Whether `plain` begins and ends between two events."""
+    def whole(self, plain: bytes, until: int) -> tuple[int, int]:
+        """Where the first event that is whole in `plain` begins, and where the last one before `until` ends."""
+        blank = b"\n\n" if b"\n\n" in plain else b"\r\n\r\n"
         is_between = not self._data and not self._name and not self._lines.may_go_on
-        return is_between and plain.endswith((b"\n\n", b"\r\n\r\n"))
+        start = 0 if is_between else plain.find(blank) + len(blank)
+        end = plain.rfind(blank, 0, until) + len(blank)
+        return (start, end) if len(blank) <= end and start < end else (0, 0)
 
     def end(self) -> Sequence[Document]:
         return self.feed(b"\n\n")

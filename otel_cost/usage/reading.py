@@ -12,7 +12,7 @@ from otel_cost.usage.framing import DONE, LARGEST, framer_of, object_in
 from otel_cost.usage.statement import Reading, Statement, dig
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from otel_cost.usage.decoding import Decoder
     from otel_cost.usage.formats import WireFormat
@@ -28,7 +28,7 @@ class Reader:
         self._format, self._decoder = wire_format, decoder
         self._framer = framer_of(headers.get("content-type", ""))
         self._statement = Statement(wire_format, headers)
-        self._worth_reading, self._piece = _marks(wire_format)
+        self._stated, self._piece = _marks(wire_format)
         self._pieces = tuple(f'"{name}"'.encode() for name in wire_format.pieces)
         self._held: list[bytes] = []
         self._size = 0  # of what is held
@@ -72,10 +72,7 @@ class Reader:
         """Read the pieces that are held."""
         encoded, self._held, self._size = b"".join(self._held), [], 0
         for plain in self._decoder.steps(encoded):
-            if self._knows_who_answers() and self._framer.is_whole_events(plain) and not self._may_say_more(plain):
-                self._output_events += max(map(plain.count, self._pieces))
-                continue
-            for document in self._framer.feed(plain):
+            for document in self._framer.feed(self._to_be_fed(plain)):
                 self._event(document)
         if self._knows_who_answers():
             self._at_once = _AT_ONCE
@@ -83,14 +80,25 @@ class Reader:
     def _knows_who_answers(self) -> bool:
         return self._parsed >= _FIRST_EVENTS or (self._parsed > 0 and self._statement.response_id is not None)
 
-    def _may_say_more(self, events: bytes) -> bool:
-        return DONE in events or self._worth_reading.search(events) is not None
+    def _to_be_fed(self, plain: bytes) -> bytes:
+        """`plain` without the whole events before the first that states something: they only carry pieces, counted."""
+        if not (self._framer.is_of_events and self._knows_who_answers()):
+            return plain
+        start, end = self._framer.whole_events(plain, self._first_stated(plain))
+        self._output_events += next(filter(None, (plain.count(piece, start, end) for piece in self._pieces)), 0)
+        return plain[:start] + plain[end:]
+
+    def _first_stated(self, text: bytes) -> int:
+        """Where `text` states something for the first time; its length where it does not."""
+        # One expression of all names takes half as long again, with 30 names thrice; and `in` twice as long as `rfind`.
+        found = (stated.search(text) for name, stated in self._stated if text.rfind(name) >= 0)
+        return min((match.start() for match in found if match is not None), default=len(text))
 
     def _event(self, document: Document) -> None:
         """An event of a stream. Most only carry a piece of the answer, and are not even parsed."""
         self._output_events += self._piece.search(document.text) is not None
         ends = document.name in self._format.stream_ends
-        if not ends and self._knows_who_answers() and self._worth_reading.search(document.text) is None:
+        if not ends and self._knows_who_answers() and self._first_stated(document.text) == len(document.text):
             return
         event = document.value
         if event is None:
@@ -124,8 +132,8 @@ _FIRST_EVENTS = 3  # what a response says of itself, it says in one of these
 
 
 @lru_cache(maxsize=128)
-def _marks(wire_format: WireFormat) -> tuple[re.Pattern[bytes], re.Pattern[bytes]]:
-    """What of an event's text tells that it states something, and that it carries a piece of the answer."""
+def _marks(wire_format: WireFormat) -> tuple[Sequence[tuple[bytes, re.Pattern[bytes]]], re.Pattern[bytes]]:
+    """What of an event's text tells that it states something, by name, and that it carries a piece of the answer."""
     figures = {path.rpartition(".")[2].removesuffix("[]") for path in wire_format.usage_at if path}
     if "" in wire_format.usage_at:
         figures |= {
@@ -136,11 +144,14 @@ def _marks(wire_format: WireFormat) -> tuple[re.Pattern[bytes], re.Pattern[bytes
         }
     figures |= {place.rpartition(".")[2] for place in wire_format.ends_with} | wire_format.stream_ends
     figures |= {"groundingMetadata", "gateway", "status", "error"}
-    stated = "|".join(map(re.escape, sorted(figures)))
     # Before a colon it is the name of something, which is not null or false; else it is what the event calls itself.
-    worth = rf'"(?:{stated})"\s*(?::\s*[^\snf]|[,}}])'
+    stated = [
+        (name, re.compile(re.escape(name) + rb"\s*(?::\s*[^\snf]|[,}])"))
+        for name in (f'"{figure}"'.encode() for figure in sorted(figures))
+    ]
+    stated.append((DONE, re.compile(re.escape(DONE))))
     pieces = "|".join(map(re.escape, wire_format.pieces))
-    return re.compile(worth.encode()), re.compile(rf'"(?:{pieces})"\s*:\s*(?:\{{|\[\s*\{{|"[^"])'.encode())
+    return stated, re.compile(rf'"(?:{pieces})"\s*:\s*(?:\{{|\[\s*\{{|"[^"])'.encode())
 
 
 def read_whole(wire_format: WireFormat, headers: Mapping[str, str], body: bytes) -> Reading:
