@@ -6,11 +6,11 @@ import logging
 import os
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_plus
 
+import msgspec
 from opentelemetry import baggage, context
 from opentelemetry.baggage.propagation import W3CBaggagePropagator
 
@@ -33,8 +33,7 @@ _dimension_of = lru_cache(maxsize=4096)(semconv.dimension_of)
 _PAYER = context.create_key("otel_cost.payer")
 
 
-@dataclass(frozen=True, slots=True)
-class Budgeted:
+class Budgeted(msgspec.Struct, frozen=True):
     """A budget as baggage names it: the limit of one id of a dimension, still as text; `key` is the member's."""
 
     key: str
@@ -243,8 +242,7 @@ def _is_ours(member: str) -> bool:
     return unquote_plus(member.partition("=")[0]).strip().startswith(semconv.PREFIX)
 
 
-@dataclass(frozen=True, slots=True)
-class Carried:
+class Carried(msgspec.Struct, frozen=True):
     """What a new thread inherits, so that its calls are charged to the same."""
 
     members: dict[str, str]

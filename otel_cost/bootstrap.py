@@ -6,8 +6,9 @@ The hook is not guarded by OpenTelemetry: if it raised, every instrumentation wo
 from __future__ import annotations
 
 import gc
+import importlib
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import wrapt
 from opentelemetry import trace
@@ -16,7 +17,6 @@ from opentelemetry.sdk.trace import TracerProvider
 from otel_cost import endings
 from otel_cost.budgets import enforce
 from otel_cost.instrumentation.attempts import SDKS, wrap_sdk
-from otel_cost.instrumentation.clients import aiohttp, httpx, requests, urllib3
 from otel_cost.instrumentation.open_calls import note_collection
 from otel_cost.instrumentation.threads import wrap_threads
 from otel_cost.safety import guard
@@ -27,6 +27,14 @@ from otel_cost.span_processor import CostSpanProcessor
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+_CLIENTS: Final = {
+    "aiohttp": "aiohttp",
+    "httpx": "httpx",
+    "httpx2": "httpx",
+    "requests": "requests",
+    "urllib3": "urllib3",
+}
+"""Client -> which of our modules wraps it; imported with the client."""
 _started = False
 
 
@@ -43,9 +51,8 @@ def start() -> None:
         if isinstance(provider, TracerProvider):
             attach(provider)
     with guard("wrapping clients"):
-        for client in (httpx, aiohttp, requests, urllib3):
-            for name in client.MODULES:
-                wrapt.register_post_import_hook(partial(_wrap, client.wrap), name)
+        for name, ours in _CLIENTS.items():
+            wrapt.register_post_import_hook(partial(_wrap_client, ours), name)
         for sdk in SDKS:
             wrapt.register_post_import_hook(partial(_wrap, partial(wrap_sdk, sdk)), sdk.module)
         wrap_threads()
@@ -68,6 +75,11 @@ def _provider_made(
     wrapped(*args, **kwargs)
     with guard("attaching to a tracer provider"):
         attach(provider)
+
+
+def _wrap_client(ours: str, module: Any) -> None:
+    with guard(f"wrapping {module.__name__}"):
+        importlib.import_module(f"otel_cost.instrumentation.clients.{ours}").wrap(module)
 
 
 def _wrap(wrap: Callable[[Any], None], module: Any) -> None:

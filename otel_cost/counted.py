@@ -10,9 +10,10 @@ from __future__ import annotations
 import time
 from collections import OrderedDict, deque
 from contextlib import suppress
-from dataclasses import dataclass, field
 from itertools import product
 from typing import TYPE_CHECKING
+
+import msgspec
 
 if TYPE_CHECKING:
     from otel_cost.usage import Usage
@@ -23,8 +24,7 @@ _AFTERWARDS_NS = 5_000_000_000
 """How long after a call has ended a span may begin that tells of it."""
 
 
-@dataclass(eq=False, slots=True)
-class Passing:
+class Passing(msgspec.Struct, eq=False):
     """A call whose response is passing by, so that it is about to be counted.
 
     Attributes:
@@ -35,11 +35,10 @@ class Passing:
 
     models: frozenset[str | None]
     started_ns: int
-    tellers: set[str] = field(default_factory=set)
+    tellers: set[str] = msgspec.field(default_factory=set)
 
 
-@dataclass(frozen=True, slots=True)
-class _Counted:
+class _Counted(msgspec.Struct, frozen=True):
     """A call that was counted.
 
     Attributes:
@@ -52,7 +51,7 @@ class _Counted:
     models: frozenset[str | None]
     usage: Usage
     ended_ns: int
-    tellers: set[str] = field(default_factory=set)
+    tellers: set[str] = msgspec.field(default_factory=set)
 
 
 _ids: OrderedDict[str, None] = OrderedDict()

@@ -9,10 +9,12 @@ stated, is the sum. Where they do not tell, the cost is an estimate and the reas
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 from itertools import product
 from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
 
 from otel_cost import semconv
 from otel_cost.usage import Usage
@@ -24,8 +26,7 @@ Names = tuple[str, ...]
 """Names of one figure, the first that is there holds."""
 
 
-@dataclass(frozen=True, slots=True)
-class Dialect:
+class Dialect(msgspec.Struct, frozen=True):
     """What one instrumentation, or a family of them, calls its figures.
 
     Attributes:
@@ -250,8 +251,7 @@ DIALECTS: Final = (
 _MARKS: Final = {mark: place for place, dialect in enumerate(DIALECTS) for mark in dialect.marks}
 
 
-@dataclass(frozen=True, slots=True)
-class Stated:
+class Stated(msgspec.Struct, frozen=True):
     """What a span says of the call that it stands for.
 
     Attributes:

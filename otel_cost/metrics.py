@@ -6,10 +6,10 @@ metrics pipeline the instruments do nothing.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
 from opentelemetry import metrics
 
 from otel_cost import money, semconv, settings
@@ -34,8 +34,7 @@ _OTHER: Final = "other"
 _seen: set[tuple[object, ...]] = set()
 
 
-@dataclass(frozen=True, slots=True)
-class _Instruments:
+class _Instruments(msgspec.Struct, frozen=True):
     tokens: Histogram
     cost: Counter
     unpriced: Counter

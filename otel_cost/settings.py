@@ -9,12 +9,13 @@ import logging
 import os
 import re
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
+
+import msgspec
 
 from otel_cost import semconv
 
@@ -24,8 +25,7 @@ if TYPE_CHECKING:
 _logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Endpoint:
+class Endpoint(msgspec.Struct, frozen=True):
     """A base URL that the user says speaks to an LLM provider.
 
     Attributes:
@@ -39,8 +39,7 @@ class Endpoint:
     format: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Variable:
+class Variable(msgspec.Struct, frozen=True):
     """One environment variable: its name, how its text is read, what holds without it, what it is for."""
 
     name: str

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from decimal import Decimal
 from functools import lru_cache
+
+import msgspec
 
 from otel_cost import money, semconv
 
 _MOST_DIGITS = 15
 
 
-@dataclass(frozen=True, slots=True)
-class Limit:
+class Limit(msgspec.Struct, frozen=True):
     """How much may be spent.
 
     Attributes:
@@ -72,8 +72,7 @@ class Limit:
         return cls(Decimal(digits), in_tokens=True)
 
 
-@dataclass(frozen=True, slots=True)
-class Budget:
+class Budget(msgspec.Struct, frozen=True):
     """A limit that holds for one id of a dimension, such as 0.05 USD for run ``r1``."""
 
     dimension: str

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING
+
+import msgspec
+from msgspec.structs import replace
 
 from otel_cost import money
 from otel_cost.budgets.sizing import Ask
@@ -20,8 +22,7 @@ if TYPE_CHECKING:
 _MOST_ACCOUNTS = 65_536  # of ids that nobody has a call under way for; a server sees a new run with every request
 
 
-@dataclass(slots=True)
-class Account:
+class Account(msgspec.Struct):
     """What one id of a dimension has spent, and what its calls under way may still spend."""
 
     spent_usd: Decimal = Decimal(0)
@@ -35,8 +36,7 @@ class Account:
         return (self.spent_tokens, self.held_tokens) if limit.in_tokens else (self.spent_usd, self.held_usd)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Hold:
+class Hold(msgspec.Struct, frozen=True, eq=False):
     """What a call under way holds of its budgets, until it is settled."""
 
     budgets: tuple[Budget, ...]

@@ -8,8 +8,9 @@ call with a stated bound stays within its hold; one without can exceed it by wha
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
+
+import msgspec
 
 from otel_cost import pricing
 from otel_cost.safety import after_fork_in_child
@@ -36,8 +37,7 @@ _lock = threading.RLock()
 _largest: dict[str, int] = {}
 
 
-@dataclass(frozen=True, slots=True)
-class Ask:
+class Ask(msgspec.Struct, frozen=True):
     """What a call asks of its budgets: US dollars and tokens; where nobody can tell the dollars, None and why."""
 
     usd: Decimal | None
@@ -46,8 +46,7 @@ class Ask:
     reason: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Spend:
+class Spend(msgspec.Struct, frozen=True):
     """What a call has spent: US dollars (None where that is unknown) and tokens."""
 
     usd: Decimal | None

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import inspect
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial, wraps
 from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import msgspec
 
 from otel_cost.errors import BudgetExceededError
 from otel_cost.instrumentation.call import Call
@@ -27,8 +28,7 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 
 
-@dataclass(frozen=True, slots=True)
-class Sdk:
+class Sdk(msgspec.Struct, frozen=True):
     """An SDK whose calls may be several HTTP requests.
 
     Attributes:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
+
+import msgspec
 
 from otel_cost.usage.error_code import code_in, is_code
 
@@ -27,8 +28,7 @@ _BROKEN_OFF: Final = (asyncio.CancelledError, GeneratorExit, KeyboardInterrupt, 
 _AWS_ERROR: Final = "x-amzn-errortype"
 
 
-@dataclass(slots=True)
-class Failure:
+class Failure(msgspec.Struct):
     """How one attempt failed.
 
     Attributes:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-import threading
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 from otel_cost.pricing import names
+from otel_cost.pricing.importing import IMPORTING
 from otel_cost.pricing.meters import METERS
 from otel_cost.pricing.plan import ARITHMETIC
-from otel_cost.safety import no_fork_while_held
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -19,14 +18,10 @@ if TYPE_CHECKING:
 
     from otel_cost.pricing.plan import Steps
 
-_lock = threading.Lock()
-# A child of a half-done import could never finish it: its parts are locked for a thread that is not there.
-no_fork_while_held(_lock)
-
 
 def load() -> Any:
     """The price table. Importing it takes the better part of a second."""
-    with _lock:
+    with IMPORTING:
         from genai_prices import data_snapshot  # noqa: PLC0415 - see above
 
         return data_snapshot.get_snapshot()

@@ -5,16 +5,18 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 
-from otel_cost.pricing import catalogue
+from otel_cost.pricing import catalogue, names
 from otel_cost.pricing.meters import METERS
 from otel_cost.pricing.plan import ARITHMETIC, lay_out
+from otel_cost.pricing.tables import Asked
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from datetime import datetime
 
     from otel_cost.pricing.catalogue import Listed
     from otel_cost.pricing.plan import Plan, Steps
-    from otel_cost.pricing.tables import Asked, Item, Table
+    from otel_cost.pricing.tables import Item, Table
 
 _ORDINARY: Final = frozenset({"global", "not_available", "standard", "default", "auto", "none", ""})
 """Values of a term that mean the standard price."""
@@ -115,6 +117,16 @@ class _Draft:
             version=self._version or "",
             least_seconds=self._least_seconds,
         )
+
+
+def plan_of(
+    provider: str, model: str, *, tier: str | None, moment: datetime, terms: Mapping[str, str], tables: Sequence[Table]
+) -> tuple[Plan | None, bool]:
+    """The plan for a call, and whether it depends on the hour."""
+    found = catalogue.find(names.provider_id(provider), model)
+    asked = Asked(tuple(names.spellings(names.provider_id(provider), model)), names.tier_id(tier), terms, moment)
+    is_hourly = any(table.is_hourly(asked) for table in tables) or (found is not None and found.is_hourly)
+    return draw_up(asked, found, tables), is_hourly
 
 
 def draw_up(asked: Asked, listed: Listed | None, tables: Sequence[Table]) -> Plan | None:

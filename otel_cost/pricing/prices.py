@@ -10,10 +10,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from otel_cost import money, settings
-from otel_cost.pricing import catalogue, names, sources
+from otel_cost.pricing import names, sources
 from otel_cost.pricing.cost import Cost
-from otel_cost.pricing.draft import draw_up
-from otel_cost.pricing.tables import Asked
+from otel_cost.pricing.importing import late
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -124,12 +123,11 @@ def plan_for(provider: str, model: str, tier: str | None, moment: datetime, term
     minute = (*day, moment.hour, moment.minute)
     if minute in _plans:
         return _plans[minute]
-    found = catalogue.find(names.provider_id(provider), model)
-    spellings = tuple(names.spellings(names.provider_id(provider), model))
-    asked = Asked(spellings, names.tier_id(tier), terms, moment)
-    plan = draw_up(asked, found, written.tables)
-    hourly = any(table.is_hourly(asked) for table in written.tables) or (found is not None and found.is_hourly)
+    plan: Plan | None
+    plan, is_hourly = late("draft").plan_of(
+        provider, model, tier=tier, moment=moment, terms=terms, tables=written.tables
+    )
     if len(_plans) >= _MOST_PLANS:
         _plans.clear()
-    _plans[minute if hourly else day] = plan
+    _plans[minute if is_hourly else day] = plan
     return plan

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import dataclass
 from functools import lru_cache
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from otel_cost import settings
-from otel_cost.pricing import catalogue, tables
+from otel_cost.pricing.importing import late
 from otel_cost.safety import after_fork_in_child, guard
 
 if TYPE_CHECKING:
@@ -25,8 +26,7 @@ if TYPE_CHECKING:
 _generations = count()
 
 
-@dataclass(frozen=True, slots=True)
-class Written:
+class Written(msgspec.Struct, frozen=True):
     """The tables that go over the published prices.
 
     Attributes:
@@ -66,7 +66,7 @@ class _Sources:
 
     def _run(self) -> None:
         with guard("loading prices"):
-            catalogue.load()
+            late("catalogue").load()
             self.read()
             self.loaded.set()
         while self._own is not None and self is _sources:
@@ -98,15 +98,18 @@ def _own() -> PriceFile | PriceUrl | None:
     place = settings.get(settings.PRICES)
     if place is None:
         return None
-    from otel_cost.pricing.own import PriceFile, PriceUrl  # noqa: PLC0415 - needs what few processes need
-
-    return PriceFile(place) if isinstance(place, Path) else PriceUrl(place, settings.get(settings.PRICES_REFRESH))
+    own = late("own")  # which few processes need
+    found: PriceFile | PriceUrl = (
+        own.PriceFile(place) if isinstance(place, Path) else own.PriceUrl(place, settings.get(settings.PRICES_REFRESH))
+    )
+    return found
 
 
 @lru_cache(maxsize=1)
 def facts() -> Table:
     """Our own table of what the published one gets wrong or lacks."""
-    return tables.read_shipped(Path(__file__).with_name("facts.toml").read_text("utf-8"))
+    table: Table = late("tables").read_shipped(Path(__file__).with_name("facts.toml").read_text("utf-8"))
+    return table
 
 
 _sources = _Sources()

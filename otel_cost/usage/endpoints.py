@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote
+
+import msgspec
 
 from otel_cost.usage.formats import FORMATS
 from otel_cost.usage.formats.wire_format import words
@@ -173,8 +174,7 @@ STATES_COST: Final = frozenset({"openrouter", "perplexity", "vercel", "x_ai"})
 """Providers whose responses state what they charge, in US dollars."""
 
 
-@dataclass(frozen=True, slots=True)
-class Endpoint:
+class Endpoint(msgspec.Struct, frozen=True):
     """What is behind a path.
 
     Attributes:
@@ -219,12 +219,21 @@ def seller_of(provider: str | None, model: str | None) -> str | None:
     return f"huggingface_{seller}" if seller in _HUGGINGFACE_SELLERS else provider
 
 
+# Compiled with the first request and not at the start, of which they would be a twentieth of what we add.
 def _patterns(lines: Mapping[WireFormat, tuple[str, ...]]) -> tuple[tuple[WireFormat, re.Pattern[str]], ...]:
     return tuple((wire_format, re.compile(f"{line}/?$")) for wire_format, found in lines.items() for line in found)
 
 
-_CALLS: Final = _patterns({wire_format: wire_format.paths for wire_format in FORMATS.values()})
-_RETRIEVALS: Final = _patterns({wire_format: wire_format.retrievals for wire_format in FORMATS.values()})
+@lru_cache(maxsize=1)
+def _retrievals() -> tuple[tuple[WireFormat, re.Pattern[str]], ...]:
+    return _patterns({wire_format: wire_format.retrievals for wire_format in FORMATS.values()})
+
+
+@lru_cache(maxsize=1)
+def _calls() -> tuple[tuple[WireFormat, re.Pattern[str]], ...]:
+    return _patterns({wire_format: wire_format.paths for wire_format in FORMATS.values()})
+
+
 _LAST_WORDS: Final = tuple(
     words(
         """
@@ -246,7 +255,7 @@ def may_be_call(path: str) -> bool:
 def endpoint_at(method: str, path: str, provider: str | None) -> Endpoint | None:
     """What is behind ``method path`` of a provider; None where that is no endpoint of a model."""
     line = f"{method} {path}"
-    for wire_format, pattern in (*_RETRIEVALS, *(_CALLS if method == "POST" else ())):
+    for wire_format, pattern in (*_retrievals(), *(_calls() if method == "POST" else ())):
         if found := pattern.search(line):
             names = found.groupdict()
             spoken = _DIALECTS.get((provider or "", wire_format.name), wire_format.name)

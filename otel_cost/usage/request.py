@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import re
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
@@ -78,8 +77,7 @@ class Request(msgspec.Struct, frozen=True):
         return f"{self.provider} is no known provider: name it with OTEL_COST_ENDPOINTS=BASE_URL=provider"
 
 
-@dataclass(frozen=True, slots=True)
-class _Origin:
+class _Origin(msgspec.Struct, frozen=True):
     """Scheme, host and port of a URL, and what is known of what is there.
 
     Attributes:
@@ -97,8 +95,7 @@ class _Origin:
         return next((endpoint for base, endpoint in self.named if path == base or path.startswith(f"{base}/")), None)
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(msgspec.Struct, frozen=True):
     """Where calls to a model go: a method and a URL.
 
     Attributes:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from decimal import Decimal
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
@@ -66,8 +65,7 @@ class Reading(msgspec.Struct, frozen=True):
 Path = tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class _Plan:
+class _Plan(msgspec.Struct, frozen=True):
     """A wire format, laid out to be read quickly.
 
     Attributes:
@@ -113,8 +111,7 @@ def _field_and_path(text: str) -> tuple[str | None, Path]:
     return (path[0], path[1:]) if path else (None, ())
 
 
-@dataclass(frozen=True, slots=True)
-class _Layout:
+class _Layout(msgspec.Struct, frozen=True):
     """What the figures at certain places are.
 
     Attributes:

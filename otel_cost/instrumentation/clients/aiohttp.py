@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
     from otel_cost.instrumentation.exchange import Aside
 
-MODULES = ("aiohttp",)
 _FIRST_ERROR_STATUS = 400
 
 

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from otel_cost.instrumentation.exchange import Aside
     from otel_cost.instrumentation.passing import Passing
 
-MODULES = ("httpx", "httpx2")
 _wrapped: set[type] = set()
 
 

@@ -14,8 +14,6 @@ from otel_cost.safety import guard
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-MODULES = ("requests",)
-
 
 def wrap(module: Any) -> None:
     """Wrap a session where it sends."""

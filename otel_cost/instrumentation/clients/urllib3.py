@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
     from otel_cost.instrumentation.exchange import Aside
 
-MODULES = ("urllib3",)
 _PORTS = {"http": 80, "https": 443}
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
+
+from msgspec.structs import replace
 
 from otel_cost.usage.formats import rules
 from otel_cost.usage.formats.wire_format import WireFormat, words

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -26,8 +27,7 @@ Sum = tuple[tuple[str, ...], ...]
 """Places of a meter: those that are added up, each with its alternatives."""
 
 
-@dataclass(frozen=True, slots=True)
-class WireFormat:
+class WireFormat(msgspec.Struct, frozen=True):
     """One wire format.
 
     Attributes:
@@ -77,7 +77,7 @@ class WireFormat:
     model_at: tuple[str, ...] = ("model",)
     id_at: tuple[str, ...] = ("id",)
     tier_at: tuple[str, ...] = ("service_tier", "usage.service_tier")
-    terms: Mapping[str, str] = field(default_factory=dict)
+    terms: Mapping[str, str] = msgspec.field(default_factory=dict)
     max_tokens: tuple[str, ...] = ()
     choices: tuple[str, ...] = ("n",)
     stream_roots: tuple[tuple[str, ...], ...] = ((),)
@@ -86,7 +86,7 @@ class WireFormat:
     pieces: tuple[str, ...] = ("delta", "choices")
     usage_on_request: bool = False
     adds_up: bool = False
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = msgspec.field(default_factory=dict)
     rules: tuple[Rule, ...] = ()
     tools: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None
     passes: Callable[[Mapping[str, Any]], Iterable[tuple[str | None, Mapping[str, Any]]]] | None = None
