@@ -28,10 +28,10 @@ class CostSpanProcessor(SpanProcessor):
             BudgetExceededError: the span says that it is a call, and its budget is spent. Only for calls of clients
                 that are not wrapped; the gate of the others stands where the request leaves.
         """
+        scope = span.instrumentation_scope
+        if scope is not None and scope.name == OWN_SCOPE:
+            return  # its call has decided, and says who pays
         with guard("attributing a span"):
-            scope = span.instrumentation_scope
-            if scope is not None and scope.name == OWN_SCOPE:
-                return  # its call has decided, and says who pays
             members = attribution.members(parent_context)
             for dimension, id_ in attribution.dimensions(members).items():
                 span.set_attribute(semconv.dimension_key(dimension), id_)

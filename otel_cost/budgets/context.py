@@ -79,9 +79,12 @@ def budgets_in(found: Mapping[str, str], current: Context | None = None) -> tupl
     One that baggage names without an id is the request's own: it is named by the trace. What comes from outside only
     ever adds a budget or tightens one, since those of code and of the process are always among them.
     """
+    held, of_process = attribution.held(), attribution.process_members()
+    if not (found or held or of_process):
+        return ()
     tightest: dict[tuple[str, str, bool], Budget] = {}
-    process = tuple(attribution.budgeted(attribution.process_members()))
-    for named in (*attribution.budgeted(found), *attribution.held(), *process):
+    process = tuple(attribution.budgeted(of_process))
+    for named in (*attribution.budgeted(found), *held, *process):
         limit = _limit(named)
         budget_id = named.id or ("process" if named in process else _trace_id(current))
         key = (named.dimension, budget_id, limit.in_tokens)

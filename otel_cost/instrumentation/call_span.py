@@ -36,16 +36,21 @@ def start(
 def asked(request: Request, dimensions: Mapping[str, str]) -> dict[str, Any]:
     """Attributes: what is asked, and who pays."""
     attributes: dict[str, Any] = {
-        **{semconv.dimension_key(dimension): id_ for dimension, id_ in dimensions.items()},
         semconv.GEN_AI_OPERATION_NAME: request.wire_format.operation,
         semconv.GEN_AI_PROVIDER_NAME: request.provider,
-        semconv.GEN_AI_REQUEST_MODEL: request.model,
-        semconv.GEN_AI_REQUEST_MAX_TOKENS: request.max_output_tokens or None,
-        semconv.GEN_AI_REQUEST_STREAM: request.stream or None,
         semconv.SERVER_ADDRESS: request.host,
-        semconv.SERVER_PORT: request.port,
     }
-    return {key: value for key, value in attributes.items() if value is not None}
+    for dimension, id_ in dimensions.items():
+        attributes[semconv.dimension_key(dimension)] = id_
+    if request.model is not None:
+        attributes[semconv.GEN_AI_REQUEST_MODEL] = request.model
+    if request.max_output_tokens:
+        attributes[semconv.GEN_AI_REQUEST_MAX_TOKENS] = request.max_output_tokens
+    if request.stream:
+        attributes[semconv.GEN_AI_REQUEST_STREAM] = True
+    if request.port is not None:
+        attributes[semconv.SERVER_PORT] = request.port
+    return attributes
 
 
 def answered(reading: Reading | None) -> Mapping[str, Any]:

@@ -132,16 +132,16 @@ class Aside:
 
     def __init__(self, url: str, headers: MutableMapping[str, str]) -> None:
         self._token: Any = None
-        self._tells = False
+        self._keeps = True
         with guard("keeping who pays from a stranger"):
-            self._tells = own_hosts.is_listed(url)
-            if not self._tells:
+            self._keeps = attribution.is_told(headers) and not own_hosts.is_listed(url)
+            if self._keeps:
                 attribution.strip(headers)
 
     def __enter__(self) -> None:
         with guard("keeping who pays from a stranger"):
             current = context.get_current()
-            self._token = context.attach(self._around_it(current if self._tells else attribution.without_ours(current)))
+            self._token = context.attach(self._around_it(attribution.without_ours(current) if self._keeps else current))
 
     def __exit__(self, _: type[BaseException] | None, error: BaseException | None, __: TracebackType | None) -> None:
         if self._token is not None:
@@ -214,6 +214,8 @@ class Exchange(Aside):
 
     def asks_for_usage(self) -> Exchange:
         """Put the question for usage into the request, where it is wanted and not there yet. Returns itself."""
+        if not self._asked.stream:
+            return self
         with guard("asking a stream for its usage"):
             more = include_usage.asking(self._asked, self._outgoing.url, self._outgoing.headers)
             if more is not None and self._outgoing.replace_body(more):

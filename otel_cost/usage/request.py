@@ -279,10 +279,11 @@ def _max_output_tokens(wire_format: WireFormat, fields: Any) -> int | None:
 
 def _first_count(places: tuple[str, ...], fields: Any) -> int | None:
     for place in places:
-        name, _, inner = place.partition(".")
-        value = getattr(fields, name)
-        if inner:
-            value = dig(value, tuple(inner.split(".")))
+        if "." in place:
+            name, *inner = place.split(".")
+            value = dig(getattr(fields, name), tuple(inner))
+        else:
+            value = getattr(fields, place)
         if type(value) is int and value > 0:
             return value
     return None

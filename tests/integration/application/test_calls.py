@@ -27,6 +27,7 @@ from otel_cost.budgets import STORE
 from otel_cost.instrumentation import open_calls
 from otel_cost_exporter.demo.stand_in import StandIn
 
+from . import garbage
 from .conftest import cancelled_once_seen
 
 USED = "[stand-in input=1000,output=200,cache_read=600]"
@@ -317,7 +318,7 @@ def test_a_stream_that_ends_early_is_one_estimated_call(
         elif ending == "ended short":
             list(stream)
         del stream
-        gc.collect()
+        garbage.collect()
     call = spans.call
     assert (call["otel_cost.call.outcome"], call["otel_cost.cost.status"]) == ("cut", "estimated")
     assert call["otel_cost.cost.reason"] == "the response was cut: about what it had used by then"
@@ -632,7 +633,7 @@ def test_a_failure_before_a_call_leaves_lets_it_leave(
     def fails(*_: object) -> None:
         raise RuntimeError("no luck")
 
-    monkeypatch.setattr("otel_cost.instrumentation.exchange.recognise", fails)
+    monkeypatch.setattr("otel_cost.instrumentation.exchange.place_at", fails)
     openai_chat()
     assert len(provider.requests) == 1
     assert spans.calls == []
@@ -738,7 +739,7 @@ def exported_calls(spans: Any) -> int:
 def test_a_stream_that_is_garbage_collected_is_ended_by_whoever_comes_next(provider: StandIn, spans: Any) -> None:
     """Collection can strike while an exporter holds a lock that ending the span would want again."""
     collecting: list[Any] = []
-    gc.collect()
+    garbage.collect()
     gc.disable()
     try:
         with openai.OpenAI() as client:
@@ -748,7 +749,7 @@ def test_a_stream_that_is_garbage_collected_is_ended_by_whoever_comes_next(provi
             cycle.append(cycle)
             del stream, cycle
             gc.callbacks.append(lambda phase, _: collecting.append((phase, exported_calls(spans))))
-            gc.collect()
+            garbage.collect()
             gc.callbacks.pop()
     finally:
         gc.enable()
