@@ -226,6 +226,10 @@ def _baggage_names(headers: MutableMapping[Any, Any]) -> list[Any]:
     """What the baggage header is called in `headers`: clients have mappings that know no case, callers plain ones."""
     if isinstance(headers, dict):
         return [name for name in headers if name in _BAGGAGE or name.lower() in _BAGGAGE]
+    # In httpx `in` decodes every header: a look at the bytes of their names takes half as long, and mostly says enough.
+    raw = getattr(headers, "raw", None)
+    if isinstance(raw, list) and b"baggage" not in b" ".join(dict(raw)).lower():
+        return []
     return ["baggage"] if "baggage" in headers else []
 
 

@@ -57,7 +57,7 @@ def _instruments() -> _Instruments:
 
 def record(call: Mapping[str, Any]) -> None:
     """Count the call that a span's attributes `call` tell of. One that a budget refused was none."""
-    if call.get(semconv.CALL_OUTCOME) == "refused" or not _has_pipeline():
+    if not _has_pipeline() or call.get(semconv.CALL_OUTCOME) == "refused":
         return
     dimensions = tuple(map(semconv.dimension_key, settings.get(settings.METRIC_DIMENSIONS)))
     labels = _labels(call, (*_MODEL, *dimensions))

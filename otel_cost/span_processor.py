@@ -46,8 +46,8 @@ class CostSpanProcessor(SpanProcessor):
             return
         with guard("counting a call"):
             metrics.record(call)
-        with guard("keeping a call that is not sampled"):
-            if not span.context.trace_flags.sampled:
+        if not span.context.trace_flags.sampled:
+            with guard("keeping a call that is not sampled"):
                 books.keep(span)
 
 

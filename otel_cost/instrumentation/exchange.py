@@ -8,7 +8,7 @@ that passes by, piece by piece (`Passing`).
 from __future__ import annotations
 
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 from urllib.parse import unquote
 
 from opentelemetry import context
@@ -107,12 +107,15 @@ def is_looked_at(request: object) -> bool:
     return around is not None and getattr(around._outgoing, "request", None) is request  # noqa: SLF001 - of this module
 
 
-def hop(url: str, headers: MutableMapping[str, str]) -> AbstractContextManager[None]:
-    """Around a request to one host, where a client follows redirects: the next host may be a stranger's."""
+def hop(request: Any) -> AbstractContextManager[None]:
+    """Around the `request` of a client to one host, where it follows redirects: the next host may be a stranger's."""
     with guard("looking at where a request goes"):
-        if attribution.is_told(headers) and not own_hosts.is_own(url):
-            return Aside(url, headers)
-    return nullcontext()
+        if attribution.is_told(request.headers) and not own_hosts.is_own(url := str(request.url)):
+            return Aside(url, request.headers)
+    return _NOTHING_TO_KEEP
+
+
+_NOTHING_TO_KEEP: Final = nullcontext()
 
 
 def _must_keep(outgoing: Outgoing) -> bool:

@@ -51,7 +51,7 @@ def wrap(module: Any) -> None:
 
 async def _send(wrapped: Callable[..., Awaitable[Any]], request: Any, args: tuple[Any, ...], _: object) -> Any:
     """One request as it goes out, with the session's own headers and what tracing added; a redirect leads to others."""
-    with hop(str(request.url), request.headers):
+    with hop(request):
         return await wrapped(*args)
 
 

@@ -76,7 +76,7 @@ def _hopping(wrapped: Callable[..., Any]) -> Callable[..., Any]:
     def hop_to(self: Any, request: Any) -> Any:
         if is_looked_at(request):
             return wrapped(self, request)
-        with hop(str(request.url), request.headers):
+        with hop(request):
             return wrapped(self, request)
 
     return hop_to
@@ -87,7 +87,7 @@ def _hopping_async(wrapped: Callable[..., Awaitable[Any]]) -> Callable[..., Awai
     async def hop_to(self: Any, request: Any) -> Any:
         if is_looked_at(request):
             return await wrapped(self, request)
-        with hop(str(request.url), request.headers):
+        with hop(request):
             return await wrapped(self, request)
 
     return hop_to
