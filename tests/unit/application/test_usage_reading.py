@@ -227,3 +227,18 @@ def test_an_encoding_whose_library_lacks_is_refused(monkeypatch: pytest.MonkeyPa
 def test_a_body_too_large_to_keep_is_passed_on_unread(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(framing, "LARGEST", 10)
     assert whole("openai.chat", CHAT) == Reading()
+
+
+def test_a_usage_of_ever_so_many_figures_is_read() -> None:
+    usage = {**CHAT["usage"], **{f"figure_{number}": number for number in range(100)}}
+    reading = whole("openai.chat", {**CHAT, "usage": usage})
+    assert reading.usage == CHAT_USAGE
+    assert reading.unmetered == tuple(f"figure_{number}" for number in range(1, 100))
+
+
+def test_responses_that_state_the_same_places_are_read_each_by_its_figures() -> None:
+    for count, tools in ((1, 0), (0, 3), (7, 1)):
+        usage = {"prompt_tokens": count, "num_search_queries": tools, "extra": count}
+        reading = whole("openai.chat", {**CHAT, "usage": usage})
+        assert reading.usage == Usage(input_tokens=count, web_searches=tools)
+        assert reading.unmetered == (("extra",) if count else ())
