@@ -16,7 +16,7 @@ from otel_cost import attribution, counted, live_span, pricing, semconv
 from otel_cost.budgets import STORE, Hold, Spend, budgets_in, input_tokens, learn, likely, likely_cost
 from otel_cost.budgets.memory import NOTHING
 from otel_cost.errors import BudgetExceededError
-from otel_cost.instrumentation import background, call_span, open_calls
+from otel_cost.instrumentation import background, call_span, lost_spans, open_calls
 from otel_cost.instrumentation.failure import Failure
 from otel_cost.metering import cost_of
 from otel_cost.pricing import Cost
@@ -24,6 +24,8 @@ from otel_cost.safety import guard
 from otel_cost.usage import Reading, Usage
 
 if TYPE_CHECKING:
+    from weakref import finalize
+
     from opentelemetry.context import Context
 
     from otel_cost.live_span import LiveSpan
@@ -61,6 +63,7 @@ class Call:
         self._failures: list[Failure] = []
         self._failure: Failure | None = None  # of the last attempt
         self._attributes: dict[str, Any] = {}
+        self._unless_lost: finalize[Any, LiveSpan] | None = None  # watches the span that is to take the attributes
         # Reentrant: a stream that is garbage collected ends its call, and collection can happen under the lock.
         self._lock = threading.RLock()
         self.in_flight = False
@@ -192,6 +195,8 @@ class Call:
             self._end_with(self._reading())
         ending.span.set_attributes(self._attributes)
         self._standing.clear()  # one below it that ends later must not repeat the cost
+        if self._unless_lost is not None:
+            lost_spans.forget(self._unless_lost)
 
     def _goes_on_without(self, ended: LiveSpan) -> None:
         if self._standing:
@@ -298,6 +303,15 @@ class Call:
             live_span.cover(self._above)
         else:
             self._attributes = {**self._asked(), **self._attributes}
+            self._watch_span()
+
+    def _watch_span(self) -> None:
+        """The call has ended before the span that stands for it, which may never end."""
+        if self._standing:
+            below = self._span.get_span_context()
+            times = self._started, time.time_ns()
+            figures = lost_spans.Figures(self._request, self._dimensions, self._attributes, below, *times)
+            self._unless_lost = lost_spans.watch(self._standing[0], figures)
 
     def _asked(self) -> dict[str, Any]:
         """What was asked, for a span that says it in another way or not at all; which operation, it may know better."""

@@ -9,6 +9,7 @@ from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
+from otel_cost.instrumentation import lost_spans
 from otel_cost.safety import after_fork_in_child
 
 if TYPE_CHECKING:
@@ -61,10 +62,11 @@ def may_end_here() -> bool:
 
 
 def end_abandoned() -> None:
-    """End the calls whose streams were garbage collected."""
+    """End the calls whose streams were garbage collected, or whose spans were."""
     while not _abandoned.empty():
         with suppress(Empty):  # another thread was faster
             _abandoned.get_nowait().stream_ends()
+    lost_spans.end_lost()
 
 
 _NEXT_TRY_SECONDS = 5.0
@@ -88,6 +90,7 @@ def end_all() -> None:
     """End every call that is still open, as the process exits: streams that nobody read to their end or closed."""
     for call in tuple(_open):
         call.stream_ends()
+    lost_spans.end_all()
 
 
 def _forked() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import warnings
 from dataclasses import dataclass
 from decimal import Decimal
@@ -23,6 +22,8 @@ from otel_cost.budgets import STORE
 from otel_cost.instrumentation.clients import httpx as wrapped_httpx
 from otel_cost.instrumentation.open_calls import end_abandoned
 from otel_cost_exporter.demo import stand_in
+
+from . import garbage
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterator
@@ -103,7 +104,7 @@ def _instrumented(exporter: InMemorySpanExporter) -> Iterator[None]:  # noqa: AR
 def spans(exporter: InMemorySpanExporter) -> Iterator[Spans]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)  # sockets that other tests left are not this one's
-        gc.collect()  # streams that the test before left to the garbage collector
+        garbage.collect()  # streams that the test before left to the garbage collector
     end_abandoned()
     STORE.clear()
     attribution.process_members.cache_clear()

@@ -5,7 +5,6 @@ cache, 15 out; Gemini 2.5 Flash 0.30 in, 2.50 out.
 """
 
 import asyncio
-import gc
 import json
 from collections.abc import Callable, Iterator
 from decimal import Decimal
@@ -22,6 +21,7 @@ from otel_cost.budgets import STORE
 from otel_cost.instrumentation import open_calls
 from otel_cost_exporter.demo.stand_in import StandIn
 
+from . import garbage
 from .serving import EVENTS, JSON, Answer, Asked, serving
 
 pytestmark = pytest.mark.usefixtures("nothing_of_ours_fails")
@@ -282,7 +282,7 @@ def test_an_async_stream_that_is_dropped_is_one_cut_call(provider: StandIn, span
             async for _ in stream:
                 break
             del stream
-            gc.collect()
+            garbage.collect()
 
     asyncio.run(drop())
     assert provider.requests

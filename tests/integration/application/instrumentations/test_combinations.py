@@ -44,12 +44,12 @@ real packages against a provider that states fixed usage, and the figures of all
 its exact cost, whoever else watches. A stream that the application closes early is one call too, at an estimate. Agent,
 chain and workflow spans repeat their children's sum and are never counted.
 
-Two pairs over Bedrock are missing, for they fail without otel-cost too. With openllmetry and openinference, the body of
-`invoke_model` is empty when the application reads it. With openllmetry and botocore, the botocore span of a streamed
-`invoke_model` never ends.
+One pair over Bedrock is missing, for it fails without otel-cost too: with openllmetry and openinference, the body of
+`invoke_model` is empty when the application reads it.
 
-The cost stands on the topmost span that stands for the call. Where none does, because it was started beside the call or
-ended before it, the cost stands on a span of otel-cost.
+The cost stands on the topmost span that stands for the call. Where none does, because it was started beside the call,
+ended before it or never ends, the cost stands on a span of otel-cost. With openllmetry and botocore, the botocore span
+of a streamed `invoke_model` never ends.
 
 This page is written by the test that makes the calls:
 `OTEL_COST_PAGES=1 python3 dev.py test tests/integration/application/instrumentations`

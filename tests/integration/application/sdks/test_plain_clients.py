@@ -4,7 +4,6 @@ Published price, US dollars per million tokens: gpt-4o 2.50 in, 10 out.
 """
 
 import asyncio
-import gc
 import gzip
 import io
 import json
@@ -22,6 +21,7 @@ from opentelemetry import baggage, context
 import otel_cost
 from otel_cost import safety
 from otel_cost.errors import BudgetExceededError
+from tests.integration.application import garbage
 from tests.integration.application.conftest import Spans
 from tests.integration.application.sdks import chat
 from tests.integration.application.sdks.vendor import Reply, Vendor, error, whole
@@ -130,7 +130,7 @@ def test_a_stream_of_requests_that_ends_early_is_one_estimated_call(ending: str,
         if ending == "closed":
             response.close()
         del response
-        gc.collect()
+        garbage.collect()
         amount, status, outcome = counted(spans)
     assert (status, outcome, float(amount) > 0) == ("estimated", "cut", True)
 
@@ -369,7 +369,7 @@ def test_a_stream_of_aiohttp_that_ends_early_is_one_estimated_call(ending: str, 
                 await read(session)
 
     asyncio.run(ask())
-    gc.collect()
+    garbage.collect()
     amount, status, outcome = counted(spans)
     assert (status, outcome, float(amount) > 0) == ("estimated", "cut", True)
     assert spans.call.get("error.type") == ("ClientPayloadError" if ending == "cut by the server" else None)
