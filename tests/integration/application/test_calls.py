@@ -640,7 +640,15 @@ def test_a_failure_before_a_call_leaves_lets_it_leave(
     assert safety._failures.pop("looking at a request") == 1
 
 
-@pytest.mark.parametrize("broken", ["call.Call.sends", "call.Call.answered", "call.Call.read", "call.Call.feed"])
+@pytest.mark.parametrize(
+    "broken",
+    [
+        "instrumentation.call.Call.sends",
+        "instrumentation.call.Call.answered",
+        "instrumentation.call.Call.read",
+        "usage.reading.Reader.feed",
+    ],
+)
 @pytest.mark.parametrize("way", [openai_chat, openai_chat_streamed, openai_chat_async], ids=lambda way: way.__name__)
 def test_a_failure_while_a_call_is_under_way_reaches_nobody(
     way: Any, broken: str, provider: StandIn, spans: Any, monkeypatch: pytest.MonkeyPatch
@@ -648,7 +656,7 @@ def test_a_failure_while_a_call_is_under_way_reaches_nobody(
     def fails(*_: object) -> None:
         raise RuntimeError("no luck")
 
-    monkeypatch.setattr(f"otel_cost.instrumentation.{broken}", fails)
+    monkeypatch.setattr(f"otel_cost.{broken}", fails)
     before = context.get_current()
     go(way)
     assert context.get_current() == before
