@@ -129,7 +129,9 @@ import otel_cost, otel_cost.bootstrap
 from otel_cost import pricing
 started, start = [], threading.Thread.start
 threading.Thread.start = lambda thread: (started.append(thread), start(thread))
-assert "genai_prices" not in sys.modules
+late = {"genai_prices", "otel_cost.pricing.catalogue", "otel_cost.pricing.tables", "otel_cost.pricing.draft"}
+otel_cost.bootstrap.start()
+assert not late & set(sys.modules)
 assert not pricing.are_loaded()
 pricing.load_in_background()
 pricing.load_in_background()
