@@ -37,6 +37,7 @@ _seen: set[tuple[object, ...]] = set()
 class _Instruments(msgspec.Struct, frozen=True):
     tokens: Histogram
     cost: Counter
+    waste: Counter
     unpriced: Counter
 
 
@@ -51,6 +52,7 @@ def _instruments() -> _Instruments:
             explicit_bucket_boundaries_advisory=_BUCKETS,
         ),
         meter.create_counter(semconv.METRIC_COST, money.CURRENCY, "What calls to models cost, known or estimated."),
+        meter.create_counter(semconv.METRIC_WASTE, money.CURRENCY, "What failed attempts may have cost beside."),
         meter.create_counter(semconv.METRIC_UNPRICED, "{call}", "Calls to models whose cost is unknown."),
     )
 
@@ -71,6 +73,8 @@ def record(call: Mapping[str, Any]) -> None:
         into.cost.add(float(call[semconv.COST_AMOUNT]), {**labels, **status})
     else:
         into.unpriced.add(1, of_model)
+    if semconv.WASTE_AMOUNT in call:
+        into.waste.add(float(call[semconv.WASTE_AMOUNT]), labels)
 
 
 def _labels(call: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:

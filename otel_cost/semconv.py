@@ -85,6 +85,8 @@ METRIC_TOKEN_USAGE: Final = "gen_ai.client.token.usage"  # noqa: S105 - no secre
 """The conventions' histogram: tokens of a call, by `GEN_AI_TOKEN_TYPE`, ``input`` or ``output``."""
 METRIC_COST: Final = "otel_cost.cost"
 """Counter of US dollars: what calls cost, known or estimated."""
+METRIC_WASTE: Final = "otel_cost.waste"
+"""Counter of US dollars: what failed attempts that broke off may have cost, beside `METRIC_COST`."""
 METRIC_UNPRICED: Final = "otel_cost.calls.unpriced"
 """Counter of calls whose cost is ``unknown``, which `METRIC_COST` lacks."""
 

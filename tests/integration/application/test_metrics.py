@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import openai
 import pytest
 from opentelemetry import metrics as api
@@ -89,6 +90,25 @@ def test_a_call_without_a_price_and_one_that_a_budget_refused(measured: Measured
     assert (labels["gen_ai.request.model"], unpriced.value) == ("no-such-model", 1)
     assert measured["otel_cost.cost"] == []
     assert {labels["gen_ai.request.model"] for labels, _ in measured["gen_ai.client.token.usage"]} == {"no-such-model"}
+
+
+@pytest.mark.usefixtures("provider", "nothing_of_ours_fails")
+def test_what_failed_attempts_may_have_cost(measured: Measured, spans: Any) -> None:
+    failures = iter([httpx2.ReadTimeout("no answer")])
+
+    def break_off_once(_: httpx2.Request) -> None:
+        for failure in failures:
+            raise failure
+
+    http_client = httpx2.Client(event_hooks={"request": [break_off_once]})
+    with openai.OpenAI(max_retries=1, http_client=http_client) as client, otel_cost.attribute(project="atlas"):
+        client.chat.completions.create(model="gpt-4o", max_tokens=200, messages=MESSAGES)
+        client.chat.completions.create(model="gpt-4o", max_tokens=200, messages=MESSAGES)
+    ((labels, waste),) = measured["otel_cost.waste"]
+    assert labels == {**MODEL, "otel_cost.project": "atlas"}
+    assert waste.value == float(spans.calls[0]["otel_cost.waste.amount"]) > 0.002  # 200 tokens at 10 per million
+    ((_, cost),) = measured["otel_cost.cost"]
+    assert cost.value == pytest.approx(2 * COST, rel=1e-12)
 
 
 @pytest.mark.usefixtures("spans", "nothing_of_ours_fails")
