@@ -1,5 +1,6 @@
 """Costs worked out by hand from the published prices (openai.com, anthropic.com; US dollars per million tokens)."""
 
+import os
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -127,10 +128,10 @@ def test_prices_load_off_the_start_up_path_and_in_the_background() -> None:
 import sys, threading
 import otel_cost, otel_cost.bootstrap
 from otel_cost import pricing
+otel_cost.bootstrap.start()
 started, start = [], threading.Thread.start
 threading.Thread.start = lambda thread: (started.append(thread), start(thread))
 late = {"genai_prices", "otel_cost.pricing.catalogue", "otel_cost.pricing.tables", "otel_cost.pricing.draft"}
-otel_cost.bootstrap.start()
 assert not late & set(sys.modules)
 assert not pricing.are_loaded()
 pricing.load_in_background()
@@ -139,7 +140,7 @@ assert [thread.name for thread in started] == ["otel-cost-prices"]
 started[0].join()
 assert pricing.are_loaded()
 """
-    subprocess.run([sys.executable, "-c", program], check=True)
+    subprocess.run([sys.executable, "-c", program], check=True, env={**os.environ, "OTEL_TRACES_EXPORTER": "none"})
 
 
 @pytest.mark.parametrize("seconds", [0, 0.02, 0.05, 0.1, 0.2, 0.4])
