@@ -61,10 +61,10 @@ class Metered:
 def meter(
     *,
     url: str,
-    request_body: bytes = b"",
+    request_body: bytes | str = b"",
     status: int = 200,
     response_headers: Mapping[str, str] | None = None,
-    response_body: bytes = b"",
+    response_body: bytes | str = b"",
     method: str = "POST",
     at: datetime | None = None,
 ) -> Metered | None:
@@ -82,8 +82,12 @@ def meter(
     Returns:
         What it used and what that costs, an estimate where the body is not whole. None where the exchange is no call to
         a model.
+
+    Raises:
+        TypeError: a body is neither bytes nor text, or `at` is no datetime.
     """
-    request = recognise(method.upper(), url, request_body, by_path=True)
+    response_body = _as_bytes("response_body", response_body)
+    request = recognise(method.upper(), url, _as_bytes("request_body", request_body), by_path=True)
     if request is None:
         return None
     if status >= _FIRST_ERROR_STATUS:
@@ -118,10 +122,21 @@ def meter_batch(
         at: when the batch ran, for its prices; now where it is None.
         location: where it ran, such as ``europe-west1``, for its prices; results do not say it.
 
-    Yields:
+    Returns:
         One for each line that is a result. One that failed costs nothing; one whose response was there before is left
         out.
+
+    Raises:
+        TypeError: `lines` are no lines, but one text or something else.
     """
+    if isinstance(lines, str | bytes):
+        raise TypeError("otel_cost.meter_batch takes lines, and not one text: pass the open file, or splitlines()")
+    return _each_of_batch(lines, provider, model, at, location)
+
+
+def _each_of_batch(
+    lines: Iterable[str | bytes], provider: str | None, model: str | None, at: datetime | None, location: str | None
+) -> Iterator[Metered]:
     terms = {} if location is None else {"location": location}
     seen: set[str] = set()
     for number, line in enumerate(lines, 1):
@@ -130,8 +145,7 @@ def meter_batch(
             if line.strip():
                 _logger.warning("line %d of a batch's results is passed over: it cannot be read as one", number)
             continue
-        custom_id, body = result
-        wire_format, speaker = _spoken(body)
+        custom_id, body, (wire_format, speaker) = result
         request = Request(wire_format, provider or speaker, model=model, terms=terms)
         if not body:
             yield replace(_metered(request, Reading(), Cost.nothing()), custom_id=custom_id)
@@ -146,8 +160,19 @@ def meter_batch(
         yield replace(_metered(request, reading, cost_of(request, reading, at)), custom_id=custom_id)
 
 
-def _result(line: str | bytes) -> tuple[str | None, dict[str, Any]] | None:
-    """What a line of a batch's results calls its request, and the response; an empty one where it failed."""
+def _as_bytes(name: str, body: object) -> bytes:
+    if isinstance(body, str):
+        return body.encode()
+    if isinstance(body, bytes | bytearray | memoryview):
+        return bytes(body)
+    kind = type(body).__name__
+    raise TypeError(f"otel_cost.meter: {name} is a {kind}; pass the body as it crossed the wire, as bytes or text")
+
+
+def _result(line: object) -> tuple[str | None, dict[str, Any], tuple[WireFormat, str]] | None:
+    """What a line of a batch's results calls its request, the response, empty where it failed, and who speaks."""
+    if not isinstance(line, str | bytes | bytearray):
+        raise TypeError(f"otel_cost.meter_batch: a line is a {type(line).__name__}; pass it as it stands in the file")
     try:
         result = json.loads(line)
     except ValueError:
@@ -160,8 +185,24 @@ def _result(line: str | bytes) -> tuple[str | None, dict[str, Any]] | None:
         body = dig(result, path)
         if isinstance(body, dict):
             failed = dig(result, ("response", "status_code"))
-            return custom_id, {} if isinstance(failed, int) and failed >= _FIRST_ERROR_STATUS else body
-    return (custom_id, {}) if {"error", "result", "status"} & result.keys() else None
+            if not body or (isinstance(failed, int) and failed >= _FIRST_ERROR_STATUS):
+                break
+            return custom_id, body, _spoken(body)
+    else:
+        if not {"error", "result", "status"} & result.keys():
+            return None
+    return custom_id, {}, _spoken_around(result)
+
+
+def _spoken_around(result: dict[str, Any]) -> tuple[WireFormat, str]:
+    """The format of a line of a batch that states no response, and who speaks it."""
+    if "recordId" in result:
+        return FORMATS["bedrock.invoke"], "aws.bedrock"
+    if "result" in result:
+        return FORMATS["anthropic.messages"], "anthropic"
+    if "custom_id" in result:
+        return FORMATS["openai.chat"], "openai"
+    return FORMATS["gemini.generate"], "gcp.gemini"
 
 
 def _spoken(body: dict[str, Any]) -> tuple[WireFormat, str]:

@@ -46,6 +46,9 @@ def price(
         terms: what else the price depends on, by the names that the provider's responses use: ``inference_geo``,
             ``speed``.
 
+    Raises:
+        TypeError: `at` is no datetime.
+
     Returns:
         A known cost; an estimated one where some of the usage has no price; an unknown one where the model has none.
     """
@@ -81,7 +84,10 @@ def price_by_first(
     return cost or Cost.unknown("neither request nor response names a model")
 
 
-def _in_utc(moment: datetime) -> datetime:
+def _in_utc(moment: object) -> datetime:
+    if not isinstance(moment, datetime):
+        kind = type(moment).__name__
+        raise TypeError(f"otel_cost: at is a {kind}; pass a datetime, as datetime.fromisoformat makes it of a text")
     return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 

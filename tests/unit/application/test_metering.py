@@ -5,6 +5,7 @@ import io
 import json
 from datetime import UTC, datetime
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -213,7 +214,49 @@ def test_the_results_of_anthropic() -> None:
     first, second = otel_cost.meter_batch(lines(*results))
     assert (first.provider, first.response_id) == ("anthropic", "msg_1")
     assert first.cost.amount == Decimal("0.0015")  # half of $3 per million tokens
-    assert (second.usage, second.cost.amount) == (None, 0)
+    assert (second.provider, second.usage, second.cost.amount) == ("anthropic", None, 0)
+
+
+@pytest.mark.parametrize(
+    ("result", "provider"),
+    [
+        ({"custom_id": "a", "result": {"type": "expired"}}, "anthropic"),
+        ({"custom_id": "a", "response": {"status_code": 400, "body": {"error": {}}}}, "openai"),
+        ({"custom_id": "a", "response": None, "error": {"code": "batch_expired"}}, "openai"),
+        ({"key": "a", "error": {"code": 3}}, "gcp.gemini"),
+        ({"status": "Bad Request", "request": {}, "response": {}}, "gcp.gemini"),
+        ({"recordId": "a", "modelInput": {}, "error": {"errorCode": 400}}, "aws.bedrock"),
+    ],
+)
+def test_a_result_that_failed_names_its_provider(result: dict[str, Any], provider: str) -> None:
+    (call,) = otel_cost.meter_batch(lines(result))
+    assert (call.provider, call.usage, call.cost.amount) == (provider, None, 0)
+
+
+def test_bodies_may_be_text() -> None:
+    asked = {"url": "https://api.openai.com/v1/chat/completions", "at": NOVEMBER}
+    request, answer = json.dumps({"model": "gpt-4o", "messages": []}), json.dumps(ANSWER)
+    as_text = otel_cost.meter(**asked, request_body=request, response_body=answer)
+    assert as_text == otel_cost.meter(
+        **asked, request_body=bytearray(request.encode()), response_body=memoryview(answer.encode())
+    )
+    assert as_text is not None
+    assert as_text.cost.status == "known"
+
+
+def test_what_is_of_a_wrong_type_is_said_and_what_to_do() -> None:
+    url = "https://api.openai.com/v1/chat/completions"
+    wrong: Any = {"model": "gpt-4o"}
+    with pytest.raises(TypeError, match="request_body is a dict; pass the body as it crossed the wire"):
+        otel_cost.meter(url=url, request_body=wrong)
+    with pytest.raises(TypeError, match="response_body is a NoneType"):
+        otel_cost.meter(url=url, response_body=None)  # type: ignore[arg-type] # on purpose
+    with pytest.raises(TypeError, match=r"at is a str; pass a datetime, as datetime\.fromisoformat makes it"):
+        otel_cost.price(provider="openai", model="gpt-4o", usage=Usage(1), at="2026-11-01")  # type: ignore[arg-type] # on purpose
+    with pytest.raises(TypeError, match="takes lines, and not one text: pass the open file"):
+        otel_cost.meter_batch("{}\n{}")
+    with pytest.raises(TypeError, match="a line is a dict; pass it as it stands in the file"):
+        list(otel_cost.meter_batch([wrong]))
 
 
 def test_the_results_of_gemini() -> None:
