@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
-from otel_cost.pricing import tables
+from otel_cost import settings
+from otel_cost.pricing import catalogue, names, sources, tables
 from otel_cost.pricing.meters import METERS, title
 from otel_cost.pricing.prices import lines_to_add, plan_for
 
@@ -19,6 +21,10 @@ if TYPE_CHECKING:
     from otel_cost.pricing.plan import Plan
 
 
+_ALIKE: Final = 0.75
+"""How like another a name is that was probably meant to be it; 1 is the same."""
+
+
 @click.group()
 def prices() -> None:
     """What models cost, and your own price file."""
@@ -27,16 +33,38 @@ def prices() -> None:
 @prices.command()
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 def check(file: Path) -> None:
-    """Say what in a price FILE cannot be read, with its line."""
+    """Say what in a price FILE cannot be read, with its line, and what looks mistyped."""
     try:
-        table = tables.read(file.read_text("utf-8"), str(file), f"file:{file.name}")
+        text = file.read_text("utf-8")
     except UnicodeDecodeError as error:
         raise click.ClickException(f"{file}: {error}") from None
-    for problem in table.problems:
+    table = tables.read(text, str(file), f"file:{file.name}")
+    for problem in (*table.problems, *_mistyped(text, file)):
         click.echo(problem, err=True)
     click.echo(f"{table.version}: {len(table.items)} can be read, {len(table.problems)} cannot")
     if table.problems:
         raise click.exceptions.Exit(1)
+
+
+def _mistyped(text: str, file: Path) -> Iterator[str]:
+    """Warnings: who may be meant by a provider that nobody knows, and the service tiers that nobody has.
+
+    A provider whose name is like no other is passed over: an endpoint of the user's own is called as the user likes.
+    """
+    known = {*names.provider_names(), *(provider.id for provider in catalogue.load().providers)}
+    for line, provider in tables.texts_at("provider", text):
+        plain = names.provider_id(provider)
+        if plain not in known and plain != "*" and (near := get_close_matches(plain, known, 1, _ALIKE)):
+            yield (
+                f"{file}:{line}: warning: no known provider is called {provider!r}: is it {near[0]!r}? Else "
+                f"{settings.ENDPOINTS.name} must name it"
+            )
+    tiers = {"standard"} | {tier for item in sources.facts().items for tier in item.tiers if tier}
+    for line, tier in tables.texts_at("service_tier", text):
+        if (names.tier_id(tier) or "standard") not in tiers:
+            near = get_close_matches(tier.lower(), tiers, 1, _ALIKE)
+            meant = f"is it {near[0]!r}?" if near else f"there are {', '.join(sorted(tiers))}"
+            yield f"{file}:{line}: warning: no known service tier is called {tier!r}: {meant}"
 
 
 @prices.command()

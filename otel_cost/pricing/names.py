@@ -74,6 +74,11 @@ def provider_id(name: str) -> str:
     return _PROVIDERS.get(dashed, plain if plain.startswith("huggingface_") else dashed)
 
 
+def provider_names() -> Iterator[str]:
+    """Every spelling of a provider that is another than its name in the price table, and those names."""
+    yield from _PROVIDERS
+
+
 def tier_id(name: str | None) -> str | None:
     """A service tier by its one name; None is the standard one."""
     plain = (name or "").strip().lower().replace("-", "_")

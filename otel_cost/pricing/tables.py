@@ -10,6 +10,7 @@ import fnmatch
 import hashlib
 import re
 import tomllib
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
@@ -193,6 +194,15 @@ def read(text: str, name: str, version: str) -> Table:
             except _UnreadableError as error:
                 problems.append(f"{name}:{_line_of(block, first, error.key)}: {error}")
     return Table(f"{version}@{digest}", tuple(items), tuple(problems))
+
+
+def texts_at(key: str, text: str) -> Iterator[tuple[int, str]]:
+    """What the items of the table that `text` writes down say at `key`, each text with the line of its item's key."""
+    for first, block in _blocks(text):
+        with suppress(tomllib.TOMLDecodeError, TypeError, AttributeError, ValueError):  # which `read` says
+            for item in tomllib.loads(block).get("price", ()):
+                for each in _texts(item.get(key, [])):
+                    yield _line_of(block, first, key), each
 
 
 def read_shipped(text: str) -> Table:

@@ -36,6 +36,30 @@ def test_what_cannot_be_read_is_said_with_its_line(tmp_path: Path) -> None:
     assert run("check", str(path))[0] == 1
 
 
+def test_what_looks_mistyped_is_a_warning_with_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "prices.toml"
+    item = '[[price]]\nmodel = "m"\ninput = 1\nprovider = {}\nservice_tier = {}\n'
+    path.write_text(
+        item.format('"opnai"', '"bacth"')
+        + item.format('["vllm.internal", "*", "Azure", "aws.bedrok"]', '["standard", "Flex", "on_demand"]')
+        + item.format('"openrouter"', '"gold"')
+        + "[[price]]\nprovider = 1\n[[price]]\nbroken\n"
+    )
+    code, output = run("check", str(path))
+    provider, tier = "warning: no known provider is called", "warning: no known service tier is called"
+    unless = "Else OTEL_COST_ENDPOINTS must name it"
+    assert [line for line in output.splitlines() if "warning" in line] == [
+        f"{path}:4: {provider} 'opnai': is it 'openai'? {unless}",
+        f"{path}:9: {provider} 'aws.bedrok': is it 'aws.bedrock'? {unless}",
+        f"{path}:5: {tier} 'bacth': is it 'batch'?",
+        f"{path}:15: {tier} 'gold': there are batch, flex, performance, priority, standard",
+    ]
+    assert "3 can be read, 2 cannot" in output
+    path.write_text(item.format('"opnai"', '"batch"'))
+    code, output = run("check", str(path))
+    assert (code, output.count("warning")) == (0, 1)
+
+
 def test_what_a_model_costs() -> None:
     code, output = run("show", "openai", "gpt-4o")
     assert code == 0
