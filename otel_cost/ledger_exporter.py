@@ -14,6 +14,7 @@ from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from otel_cost import semconv, settings
+from otel_cost.safety import Row
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,7 +43,7 @@ class LedgerExporter(SpanExporter):
 
     def __init__(self) -> None:
         self._url: Final = f"{settings.get(settings.URL)}{semconv.CALLS_PATH}"
-        self._failing = False
+        self._losses: Final = Row(_logger)
         self._in_haste = False
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
@@ -63,7 +64,7 @@ class LedgerExporter(SpanExporter):
     def _send(self, body: bytes) -> str | None:
         """Send `body`, several times if need be. Returns why that failed, None where it did not."""
         pause = _FIRST_PAUSE_SECONDS
-        patience = time.monotonic() + (0 if self._failing else _PATIENCE_SECONDS)
+        patience = time.monotonic() + (0 if self._losses.failing else _PATIENCE_SECONDS)
         while True:
             failure, is_transient = self._post(body)
             if not is_transient or self._in_haste or time.monotonic() + pause > patience:
@@ -91,20 +92,15 @@ class LedgerExporter(SpanExporter):
         return (None, False) if is_ledger else ("what answers there is no ledger", False)
 
     def _note(self, failure: str | None, calls: int) -> None:
-        """Log the first of a row of failures, and that it is over."""
-        first, over = failure is not None and not self._failing, failure is None and self._failing
-        self._failing = failure is not None
-        if first:
-            _logger.warning(
-                "The cost of %d calls whose spans were not sampled is lost: no ledger took them at %s: %s. Set %s to "
-                "where `otel-cost serve` listens for HTTP, or leave calls in the spool: --traces_exporter otel_cost. "
-                "Said once; later losses are logged at DEBUG",
-                calls,
-                self._url,
-                failure,
-                settings.URL.name,
-            )
-        elif failure is not None:
-            _logger.debug("The cost of %d calls is lost: %s: %s", calls, self._url, failure)
-        elif over:
-            _logger.warning("The ledger at %s takes calls again", self._url)
+        if failure is None:
+            self._losses.is_over("The ledger at %s takes calls again", self._url)
+            return
+        self._losses.goes_on(
+            "The cost of %d calls whose spans were not sampled is lost: no ledger took them at %s: %s. Set %s to where "
+            "`otel-cost serve` listens for HTTP, or leave calls in the spool: --traces_exporter otel_cost. Said once; "
+            "later losses are logged at DEBUG",
+            calls,
+            self._url,
+            failure,
+            settings.URL.name,
+        )

@@ -53,6 +53,32 @@ def report(place: str, error: Exception) -> None:
     _logger.log(level, "otel-cost failed while %s: %s (the application goes on)", place, error, exc_info=error)
 
 
+class Row:
+    """Failures in a row: the first is a warning, the others go to DEBUG, and that it is over is said.
+
+    Attributes:
+        failing: whether the last time failed.
+    """
+
+    def __init__(self, logger: logging.Logger) -> None:
+        self._logger: Final = logger
+        self._lock: Final = threading.Lock()
+        self.failing = False
+
+    def goes_on(self, message: str, *parts: object) -> None:
+        """It failed."""
+        with self._lock:
+            first, self.failing = not self.failing, True
+        self._logger.log(logging.WARNING if first else logging.DEBUG, message, *parts)
+
+    def is_over(self, message: str, *parts: object) -> None:
+        """It worked: `message`, where it did not the last time."""
+        with self._lock:
+            over, self.failing = self.failing, False
+        if over:
+            self._logger.warning(message, *parts)
+
+
 def after_fork_in_child(renew: Callable[[], None]) -> None:
     """Have `renew` called in every forked child, where no thread of the parent is left to give back a lock."""
     if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows has no fork

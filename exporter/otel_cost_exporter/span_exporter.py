@@ -7,13 +7,13 @@ otel-cost without extras, so it imports nothing of the ledger's.
 from __future__ import annotations
 
 import logging
-import threading
 from typing import TYPE_CHECKING, Final
 
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from otel_cost import settings
+from otel_cost.safety import Row
 from otel_cost.semconv import COST_STATUS
 from otel_cost_exporter import segments
 
@@ -37,8 +37,7 @@ class SpoolSpanExporter(SpanExporter):
 
     def __init__(self, folder: Path | None = None) -> None:
         self.folder: Final[Path] = folder if folder is not None else settings.get(settings.SPOOL)
-        self._failing = False
-        self._lock: Final = threading.Lock()
+        self._losses: Final = Row(_logger)
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """Write the calls among `spans` as one segment; nothing is written where there is none."""
@@ -48,9 +47,16 @@ class SpoolSpanExporter(SpanExporter):
         try:
             segments.write(self.folder, encode_spans(calls).SerializeToString())
         except Exception as error:  # noqa: BLE001 - an exporter must never raise into the application
-            self._note(error, len(calls))
+            self._losses.goes_on(
+                "The cost of %d calls is lost: spool %s cannot be written: %s. Make it writable, or set %s to a folder "
+                "that is. Said once; later losses are logged at DEBUG",
+                len(calls),
+                self.folder,
+                error,
+                settings.SPOOL.name,
+            )
             return SpanExportResult.FAILURE
-        self._note(None, len(calls))
+        self._losses.is_over("Spool %s can be written again", self.folder)
         return SpanExportResult.SUCCESS
 
     def shutdown(self) -> None:
@@ -59,22 +65,3 @@ class SpoolSpanExporter(SpanExporter):
     def force_flush(self, timeout_millis: int = 30000) -> bool:  # noqa: ARG002 - the SDK's signature
         """Nothing is held back: every export is on disk when it returns."""
         return True
-
-    def _note(self, error: Exception | None, calls: int) -> None:
-        """Log the first of a row of failures, and that it is over."""
-        with self._lock:
-            first, over = error is not None and not self._failing, error is None and self._failing
-            self._failing = error is not None
-        if first:
-            _logger.warning(
-                "The cost of %d calls is lost: spool %s cannot be written: %s. Make it writable, or set %s to a folder "
-                "that is. Said once; later losses are logged at DEBUG",
-                calls,
-                self.folder,
-                error,
-                settings.SPOOL.name,
-            )
-        elif error is not None:
-            _logger.debug("The cost of %d calls is lost: spool %s: %s", calls, self.folder, error)
-        elif over:
-            _logger.warning("Spool %s can be written again", self.folder)

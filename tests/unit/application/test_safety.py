@@ -43,3 +43,22 @@ def test_what_works_is_left_alone() -> None:
     with safety.guard("working well"):
         pass
     assert "working well" not in safety.failures()
+
+
+def test_a_row_of_failures_is_said_once_and_that_it_is_over(caplog: pytest.LogCaptureFixture) -> None:
+    row = safety.Row(logging.getLogger("otel_cost"))
+    with caplog.at_level(logging.DEBUG, logger="otel_cost"):
+        row.is_over("it works again")
+        for number in range(3):
+            row.goes_on("failure %d", number)
+            assert row.failing
+        for _ in range(2):
+            row.is_over("%s again", "it works")
+        row.goes_on("failure %d", 3)
+    assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
+        ("WARNING", "failure 0"),
+        ("DEBUG", "failure 1"),
+        ("DEBUG", "failure 2"),
+        ("WARNING", "it works again"),
+        ("WARNING", "failure 3"),
+    ]
