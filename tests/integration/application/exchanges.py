@@ -5,9 +5,9 @@ from __future__ import annotations
 import base64
 import json
 from dataclasses import dataclass
-from struct import pack
 from typing import TYPE_CHECKING, Any
-from zlib import crc32
+
+from tests.event_stream import frame
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -48,17 +48,6 @@ def streamed(url: str, asked: Mapping[str, Any], *events: object, end: bytes = b
 def framed(url: str, asked: Mapping[str, Any], *events: tuple[str, object]) -> Answered:
     """Messages of an AWS event stream."""
     return Answered(url, asked, b"".join(frame(name, payload) for name, payload in events), AWS)
-
-
-def frame(name: str, payload: object) -> bytes:
-    body = json.dumps(payload).encode()
-    headers = b"".join(
-        pack(">B", len(key)) + key + b"\x07" + pack(">H", len(value)) + value
-        for key, value in ((b":event-type", name.encode()), (b":message-type", b"event"))
-    )
-    prelude = pack(">II", len(headers) + len(body) + 16, len(headers))
-    message = prelude + pack(">I", crc32(prelude)) + headers + body
-    return message + pack(">I", crc32(message))
 
 
 def chunk(payload: object) -> tuple[str, object]:

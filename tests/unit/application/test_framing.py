@@ -14,6 +14,7 @@ import pytest
 
 from otel_cost.usage import framing
 from otel_cost.usage.framing import framer_of
+from tests.event_stream import message, text
 
 Documents = list[tuple[str, Any]]
 
@@ -37,16 +38,6 @@ def documents(body: bytes, **how: Any) -> Documents:
 
 def values(body: bytes, **how: Any) -> list[Any]:
     return [value for _, value in documents(body, **how)]
-
-
-def string(name: str, value: str) -> bytes:
-    return bytes([len(name)]) + name.encode() + b"\x07" + struct.pack(">H", len(value)) + value.encode()
-
-
-def frame(payload: bytes, headers: bytes = b"") -> bytes:
-    prelude = struct.pack(">II", 16 + len(headers) + len(payload), len(headers))
-    prelude += struct.pack(">I", crc32(prelude))
-    return prelude + headers + payload + struct.pack(">I", crc32(prelude + headers + payload))
 
 
 class TestWhole:
@@ -200,49 +191,45 @@ class TestArray:
 
 class TestFrames:
     INNER = base64.b64encode(b'{"outputText": "w", "n": 2}')
-    NAMED = (
-        string(":event-type", "metadata")
-        + string(":content-type", "application/json")
-        + string(":message-type", "event")
-    )
+    NAMED = text(":event-type", "metadata") + text(":content-type", "application/json") + text(":message-type", "event")
 
     def test_each_payload_with_its_name(self) -> None:
-        body = frame(b'{"a": 1}', string(":event-type", "messageStart")) + frame(b'{"usage": 2}', self.NAMED)
+        body = message(b'{"a": 1}', text(":event-type", "messageStart")) + message(b'{"usage": 2}', self.NAMED)
         assert documents(body) == [("messageStart", {"a": 1}), ("metadata", {"usage": 2})]
         assert documents(body, content_type="application/vnd.amazon.eventstream") == documents(body)
 
     def test_what_a_model_said_itself_is_unwrapped(self) -> None:
-        body = frame(b'{"bytes":"%s","p":"abc"}' % self.INNER, string(":event-type", "chunk"))
+        body = message(b'{"bytes":"%s","p":"abc"}' % self.INNER, text(":event-type", "chunk"))
         assert documents(body) == [("chunk", {"outputText": "w", "n": 2})]
 
     def test_bytes_that_are_something_else_are_left(self) -> None:
         for inner in (base64.b64encode(b"no JSON").decode(), "abcde"):
-            assert values(frame(b'{"bytes": "%s"}' % inner.encode())) == [{"bytes": inner}]
+            assert values(message(b'{"bytes": "%s"}' % inner.encode())) == [{"bytes": inner}]
 
     @pytest.mark.parametrize("kind", [":exception-type", ":error-code"])
     def test_an_exception_has_its_name(self, kind: str) -> None:
-        headers = string(":message-type", "exception") + string(kind, "throttlingException")
-        assert documents(frame(b'{"message": "slow"}', headers)) == [("throttlingException", {"message": "slow"})]
+        headers = text(":message-type", "exception") + text(kind, "throttlingException")
+        assert documents(message(b'{"message": "slow"}', headers)) == [("throttlingException", {"message": "slow"})]
 
     def test_headers_of_every_type(self) -> None:
         lengths = {0: 0, 1: 0, 2: 1, 3: 2, 4: 4, 5: 8, 8: 8, 9: 16}
         others = b"".join(b"\x01x" + bytes([kind]) + bytes(length) for kind, length in lengths.items())
         others += b"\x01y\x06" + struct.pack(">H", 3) + b"abc"
-        assert documents(frame(b"{}", others + self.NAMED)) == [("metadata", {})]
+        assert documents(message(b"{}", others + self.NAMED)) == [("metadata", {})]
 
     @pytest.mark.parametrize("headers", [b"\x0a:event", b"\x01x\x20" + NAMED, b"\x01x", b"\x01x\x07\xff"])
     def test_headers_that_are_none(self, headers: bytes) -> None:
-        assert documents(frame(b"{}", headers)) == [("", {})]
+        assert documents(message(b"{}", headers)) == [("", {})]
 
     def test_a_payload_that_its_checksum_does_not_confirm_is_passed_over(self) -> None:
-        broken = bytearray(frame(b'{"a": 1}'))
+        broken = bytearray(message(b'{"a": 1}'))
         broken[-6] ^= 1
-        assert values(frame(b'{"b": 2}') + broken + frame(b'{"c": 3}')) == [{"b": 2}, {"c": 3}]
+        assert values(message(b'{"b": 2}') + broken + message(b'{"c": 3}')) == [{"b": 2}, {"c": 3}]
 
     def test_nothing_is_read_after_a_length_that_its_checksum_does_not_confirm(self) -> None:
-        broken = bytearray(frame(b'{"a": 1}'))
+        broken = bytearray(message(b'{"a": 1}'))
         broken[3] ^= 1
-        assert values(frame(b'{"b": 2}') + broken + frame(b'{"c": 3}')) == [{"b": 2}]
+        assert values(message(b'{"b": 2}') + broken + message(b'{"c": 3}')) == [{"b": 2}]
 
     @pytest.mark.parametrize(("length", "headers"), [(framing.LARGEST + 1, 0), (15, 0), (100, 90)])
     def test_nor_after_a_length_that_cannot_be(self, length: int, headers: int) -> None:
@@ -250,14 +237,14 @@ class TestFrames:
         assert values(prelude + struct.pack(">I", crc32(prelude)) + bytes(200)) == []
 
     def test_a_frame_that_is_cut_is_none(self) -> None:
-        assert fed(frame(b'{"a": 1}')[:-1]) == ([], False)
+        assert fed(message(b'{"a": 1}')[:-1]) == ([], False)
 
 
 BODIES: Iterable[Callable[[], bytes]] = (
     lambda: TestEvents.BODY,
     lambda: b'{"a": 1}\n{"b": 2}\n',
     lambda: json.dumps(TestArray.ELEMENTS).encode(),
-    lambda: frame(b'{"a": 1}', TestFrames.NAMED) * 3,
+    lambda: message(b'{"a": 1}', TestFrames.NAMED) * 3,
 )
 
 

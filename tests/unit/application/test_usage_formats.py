@@ -3,14 +3,13 @@
 import base64
 import json
 from decimal import Decimal
-from struct import pack
-from zlib import crc32
 
 import pytest
 
 import otel_cost
 from otel_cost import Metered, Usage
 from otel_cost.usage import Reading
+from tests.event_stream import frame
 
 OPENAI = "https://api.openai.com/v1"
 BEDROCK = "https://bedrock-runtime.us-east-1.amazonaws.com/model"
@@ -32,18 +31,6 @@ def events(*documents: object) -> bytes:
     """Server-sent events."""
     lines = (document if isinstance(document, str) else json.dumps(document) for document in documents)
     return b"".join(b"data: " + line.encode() + b"\n\n" for line in lines)
-
-
-def frame(name: str, payload: object) -> bytes:
-    """One message of an AWS event stream."""
-    body = json.dumps(payload).encode()
-    headers = b"".join(
-        pack(">B", len(key)) + key + b"\x07" + pack(">H", len(value)) + value
-        for key, value in ((b":event-type", name.encode()), (b":content-type", b"application/json"))
-    )
-    prelude = pack(">II", len(headers) + len(body) + 16, len(headers))
-    whole = prelude + pack(">I", crc32(prelude)) + headers + body
-    return whole + pack(">I", crc32(whole))
 
 
 def chunk(payload: object) -> bytes:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import threading
-from binascii import crc32
 from collections import deque
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from struct import pack
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
+
+from tests.event_stream import frame
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -58,19 +58,7 @@ def lines(*documents: Any) -> Reply:
 
 def frames(*documents: tuple[str, Any]) -> Reply:
     """Events of an AWS stream, each by its type and document."""
-    return Reply(tuple(_frame(kind, one) for kind, one in documents), "application/vnd.amazon.eventstream")
-
-
-def _frame(kind: str, document: Any) -> bytes:
-    said = {":event-type": kind, ":content-type": "application/json", ":message-type": "event"}
-    headers = b"".join(
-        pack("!B", len(name)) + name.encode() + pack("!BH", 7, len(value)) + value.encode()
-        for name, value in said.items()
-    )
-    payload = json.dumps(document).encode()
-    prelude = pack("!II", 16 + len(headers) + len(payload), len(headers))
-    head = prelude + pack("!I", crc32(prelude)) + headers + payload
-    return head + pack("!I", crc32(head))
+    return Reply(tuple(frame(kind, one) for kind, one in documents), "application/vnd.amazon.eventstream")
 
 
 @dataclass(frozen=True, slots=True)
