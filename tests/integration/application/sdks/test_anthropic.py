@@ -33,26 +33,27 @@ PATHS = {
 }
 
 
+CLIENTS: dict[str, tuple[str, dict[str, str]]] = {
+    "anthropic": ("Anthropic", {"api_key": "stand-in"}),
+    "aws.bedrock": (
+        "AnthropicBedrock",
+        {"aws_access_key": "AKIDSTANDIN", "aws_secret_key": "stand-in", "aws_region": "us-east-1"},
+    ),
+    "gcp.vertex_ai": ("AnthropicVertex", {"region": "global", "project_id": "stand-in", "access_token": "stand-in"}),
+}
+"""The SDK's client for each provider, and what it wants to know."""
+
+
 def client(vendor: Vendor, provider: str) -> Any:
+    kind, options = CLIENTS[provider]
     http_client = httpx2.Client(transport=vendor.transport(httpx2))
-    if provider == "aws.bedrock":
-        keys = {"aws_access_key": "AKIDSTANDIN", "aws_secret_key": "stand-in"}
-        return anthropic.AnthropicBedrock(**keys, aws_region="us-east-1", http_client=http_client)
-    if provider == "gcp.vertex_ai":
-        google = {"region": "global", "project_id": "stand-in", "access_token": "stand-in"}
-        return anthropic.AnthropicVertex(**google, http_client=http_client)
-    return anthropic.Anthropic(api_key="stand-in", http_client=http_client)
+    return getattr(anthropic, kind)(**options, http_client=http_client)
 
 
 def async_client(vendor: Vendor, provider: str) -> Any:
+    kind, options = CLIENTS[provider]
     http_client = httpx2.AsyncClient(transport=vendor.async_transport(httpx2))
-    if provider == "aws.bedrock":
-        keys = {"aws_access_key": "AKIDSTANDIN", "aws_secret_key": "stand-in"}
-        return anthropic.AsyncAnthropicBedrock(**keys, aws_region="us-east-1", http_client=http_client)
-    if provider == "gcp.vertex_ai":
-        google = {"region": "global", "project_id": "stand-in", "access_token": "stand-in"}
-        return anthropic.AsyncAnthropicVertex(**google, http_client=http_client)
-    return anthropic.AsyncAnthropic(api_key="stand-in", http_client=http_client)
+    return getattr(anthropic, f"Async{kind}")(**options, http_client=http_client)
 
 
 def ways(provider: str) -> dict[str, Any]:
