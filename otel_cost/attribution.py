@@ -6,23 +6,24 @@ import logging
 import os
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
+from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import unquote_plus
 
 import msgspec
 from opentelemetry import baggage, context
 from opentelemetry.baggage.propagation import W3CBaggagePropagator
 
-from otel_cost import semconv
+from otel_cost import semconv, signing
+from otel_cost.decorating import around
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, MutableMapping
+    from collections.abc import Callable, Iterator, Mapping, MutableMapping
 
     from opentelemetry.context import Context
 
 _logger = logging.getLogger(__name__)
-_LONGEST_ID = 256
 _MOST_OWN_DIMENSIONS = 32
 _BAGGAGE = frozenset({"baggage", b"baggage"})
 _NO_DIMENSION = "run"
@@ -33,14 +34,22 @@ _dimension_of = lru_cache(maxsize=4096)(semconv.dimension_of)
 _PAYER = context.create_key("otel_cost.payer")
 
 
-class Budgeted(msgspec.Struct, frozen=True):
-    """A budget as baggage names it: the limit of one id of a dimension, still as text; `key` is the member's."""
+@dataclass(frozen=True, slots=True)
+class Budgeted:
+    """A budget as baggage names it: the limit of one id of a dimension, still as text; `key` is the member's.
+
+    Attributes:
+        rule: the whole budget, where code set it.
+    """
 
     key: str
     dimension: str
     id: str | None
     limit: str
+    rule: Any = field(default=None, hash=False)  # it would take long to work out
 
+
+Function = TypeVar("Function", bound="Callable[..., Any]")
 
 # Budgets that code set, and those in baggage that an inner block replaced. They hold beside whatever baggage says, so
 # they are kept where an extracted header does not reach: not in OpenTelemetry's context.
@@ -48,32 +57,42 @@ _held: ContextVar[tuple[Budgeted, ...]] = ContextVar("otel_cost.held-budgets", d
 
 
 class Scope:
-    """Baggage members that hold inside a ``with`` block, and budgets among them that hold however baggage changes.
+    """Baggage members that hold inside a ``with`` block, and budgets that hold in it however baggage changes.
 
-    For one block: what is entered belongs to the task or thread that entered it.
+    For one block: what is entered belongs to the task or thread that entered it. As a decorator, each call has one.
+
+    Args:
+        members: the baggage.
+        budgets: the budgets.
     """
 
-    def __init__(self, members: Mapping[str, str]) -> None:
-        self._members = members
+    def __init__(self, members: Mapping[str, str], budgets: tuple[Budgeted, ...] = ()) -> None:
+        self._members, self._budgets = members, budgets
         self._entered: Any = None
 
     def __enter__(self) -> None:
         if self._entered is not None:
             raise RuntimeError("this block is entered already: make a new one for each `with`")
         current = context.get_current()
-        held = (*_held.get(), *_replaced(current, self._members), *budgeted(self._members))
+        held = (*_held.get(), *_replaced(current, self._members), *self._budgets)
         self._entered = _enter(current, self._members, held)
 
     def __exit__(self, *_: object) -> None:
         entered, self._entered = self._entered, None
         _leave(*entered)
 
+    def __call__(self, function: Function) -> Function:
+        """`function`, each call of which is inside such a block: sync, async or a generator."""
+        return around(function, lambda: Scope(self._members, self._budgets))
+
 
 def attribute(**dimensions: str) -> Scope:
-    """Say who pays for the calls made inside a ``with`` block, in sync and async code alike.
+    """Say who pays for the calls made inside a ``with`` block or a decorated function, in sync and async code alike.
 
     >>> with attribute(project="atlas", stage="draft"):
     ...     ...
+    >>> @attribute(stage="review")
+    ... async def review(text): ...
 
     Args:
         dimensions: dimension -> id. Any of `semconv.DIMENSIONS`, or the user's own.
@@ -82,14 +101,26 @@ def attribute(**dimensions: str) -> Scope:
         ValueError: a name or an id that cannot be carried, and what it must look like.
     """
     return Scope(
-        {semconv.dimension_key(check_dimension(name)): check_id(name, id_) for name, id_ in dimensions.items()}
+        {
+            semconv.dimension_key(semconv.check_dimension(name)): semconv.check_id(name, id_)
+            for name, id_ in dimensions.items()
+        }
     )
 
 
 def _enter(current: Context, members: Mapping[str, str], held: tuple[Budgeted, ...]) -> tuple[Any, Any]:
-    for key, value in members.items():
+    for key, value in (*_signed_anew(current, members), *members.items()):
         current = baggage.set_baggage(key, value, current)
     return context.attach(current), _held.set(held)
+
+
+def _signed_anew(current: Context, members: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """The budgets in baggage whose dimension gets another id, signed for that one."""
+    if signing.keys():
+        for found in budgeted(_ours(current)):
+            new = members.get(semconv.dimension_key(found.dimension))
+            if new is not None and new != found.id and found.key not in members:
+                yield found.key, signing.sign_anew(found.dimension, found.id, as_carried(new), found.limit)
 
 
 def _leave(attached: Any, held: Any) -> None:
@@ -101,7 +132,10 @@ def _leave(attached: Any, held: Any) -> None:
 def _replaced(current: Context, members: Mapping[str, str]) -> Iterator[Budgeted]:
     """The budgets in baggage whose dimension gets another id or limit: nobody steps out of one that way."""
     names = {semconv.dimension_of(key) or semconv.budgeted_dimension_of(key) for key in members}
-    return (found for found in budgeted(_ours(current)) if found.dimension in names)
+    known = {(found.key, found.id, found.limit) for found in _held.get()}
+    for found in budgeted(_ours(current)):
+        if found.dimension in names and (found.key, found.id, found.limit) not in known:
+            yield found
 
 
 def budgeted(members: Mapping[str, str]) -> Iterator[Budgeted]:
@@ -116,29 +150,6 @@ def budgeted(members: Mapping[str, str]) -> Iterator[Budgeted]:
 def held() -> tuple[Budgeted, ...]:
     """Budgets that hold here whatever baggage says."""
     return _held.get()
-
-
-def check_dimension(name: str) -> str:
-    """`name`, where it may name a dimension.
-
-    Raises:
-        ValueError: it may not.
-    """
-    if not semconv.is_dimension(name):
-        what = "is reserved" if name in semconv.RESERVED else "is no dimension"
-        raise ValueError(f"{name!r} {what}: use lower-case letters, digits and _, a letter first")
-    return name
-
-
-def check_id(dimension: str, id: object) -> str:  # noqa: A002 - what it is
-    """`id`, where it may be the id of `dimension`.
-
-    Raises:
-        ValueError: it may not.
-    """
-    if not isinstance(id, str) or not id or len(id) > _LONGEST_ID:
-        raise ValueError(f"the id of {dimension} is {id!r}: it must be a text of 1 to {_LONGEST_ID} characters")
-    return id
 
 
 def members(current: Context | None = None) -> dict[str, str]:
@@ -161,10 +172,15 @@ def members_of(header: str) -> dict[str, str]:
     return _ours(W3CBaggagePropagator().extract({"baggage": header}, context.Context()))
 
 
+def as_carried(value: str) -> str:
+    """What is read of the value of a baggage member: not the properties that it may have behind a semicolon."""
+    return value.partition(";")[0].strip()[: semconv.LONGEST_ID]
+
+
 def _ours(current: Context | None) -> dict[str, str]:
-    """Our members in the baggage of `current`, without the properties that a member may have behind a semicolon."""
+    """Our members in the baggage of `current`."""
     return {
-        key: value.partition(";")[0].strip()[:_LONGEST_ID]
+        key: as_carried(value)
         for key, value in baggage.get_all(current).items()
         if key.startswith(semconv.PREFIX) and isinstance(value, str) and _is_understood(key)
     }

@@ -6,37 +6,20 @@ serves. Nothing is imported or started before the first such call ends.
 
 from __future__ import annotations
 
-import os
 import threading
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Final
 
-from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import ReadableSpan
-from opentelemetry.trace import SpanContext, Status, TraceFlags
-
-from otel_cost import semconv
+from otel_cost import losses
+from otel_cost.figures import figures
 from otel_cost.safety import after_fork_in_child
 
 if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import ReadableSpan
     from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 
-_SPOOL: Final = "otel_cost"
-"""What the exporter to the spool is called in ``OTEL_TRACES_EXPORTER``."""
 _MOST_WAITING: Final = 16_384
 """Calls that wait for a ledger that is away; OpenTelemetry's processor drops the oldest beyond, and says so."""
-_NEEDED: Final = (
-    semconv.PREFIX,
-    semconv.USAGE_PREFIX,
-    semconv.GEN_AI_OPERATION_NAME,
-    semconv.GEN_AI_PROVIDER_NAME,
-    semconv.GEN_AI_REQUEST_MODEL,
-    semconv.GEN_AI_RESPONSE_MODEL,
-    semconv.GEN_AI_RESPONSE_ID,
-    semconv.ERROR_TYPE,
-)
-"""How the names of a call's figures begin. No prompt or completion is among them."""
-_NEEDED_OF_RESOURCE: Final = (semconv.SERVICE_NAME, semconv.DEPLOYMENT_ENVIRONMENT)
 
 _lock = threading.Lock()
 _started: BatchSpanProcessor | None = None
@@ -44,7 +27,7 @@ _started: BatchSpanProcessor | None = None
 
 def keep(span: ReadableSpan) -> None:
     """Send the figures of `span`, a call that has ended and that no tracing backend gets, to the ledger."""
-    _processor().on_end(_figures(span))
+    _processor().on_end(figures(span))
 
 
 def flush() -> None:
@@ -65,32 +48,13 @@ def _processor() -> BatchSpanProcessor:
 
 
 def _exporter() -> SpanExporter:
-    names = os.environ.get("OTEL_TRACES_EXPORTER", "").split(",")
-    if _SPOOL in map(str.strip, names):
-        (spool,) = entry_points(group="opentelemetry_traces_exporter", name=_SPOOL)
+    if losses.to_spool():
+        (spool,) = entry_points(group="opentelemetry_traces_exporter", name=losses.SPOOL)
         exporter: SpanExporter = spool.load()()
         return exporter
     from otel_cost.ledger_exporter import LedgerExporter  # noqa: PLC0415 - see the module's docstring
 
     return LedgerExporter()
-
-
-def _figures(span: ReadableSpan) -> ReadableSpan:
-    """What the ledger needs of `span`, marked as sampled: else no processor would let it pass."""
-    found = span.context
-    attributes, resource = span.attributes or {}, span.resource.attributes
-    return ReadableSpan(
-        span.name,
-        SpanContext(found.trace_id, found.span_id, is_remote=False, trace_flags=TraceFlags(TraceFlags.SAMPLED)),
-        span.parent,
-        Resource({key: resource[key] for key in _NEEDED_OF_RESOURCE if key in resource}),
-        {key: value for key, value in attributes.items() if key.startswith(_NEEDED)},
-        kind=span.kind,
-        status=Status(span.status.status_code),
-        start_time=span.start_time,
-        end_time=span.end_time,
-        instrumentation_scope=span.instrumentation_scope,
-    )
 
 
 def _forked() -> None:

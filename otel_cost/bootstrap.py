@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import gc
 import importlib
-from functools import partial
+from functools import lru_cache, partial
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Final
 
 import wrapt
 from opentelemetry import trace
+from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 
-from otel_cost import endings
+from otel_cost import endings, losses, semconv
 from otel_cost.budgets import enforce
+from otel_cost.budgets.guard import watch_process
 from otel_cost.instrumentation.attempts import SDKS, wrap_sdk
 from otel_cost.instrumentation.open_calls import note_collection
 from otel_cost.instrumentation.threads import wrap_threads
@@ -44,6 +47,7 @@ def start() -> None:
     if _started:
         return
     _started = True
+    losses.watch_exporters()
     with guard("starting"):
         wrapt.wrap_function_wrapper(TracerProvider, "__init__", _provider_made)
         configure_where_nobody_did()
@@ -57,16 +61,23 @@ def start() -> None:
             wrapt.register_post_import_hook(partial(_wrap, partial(wrap_sdk, sdk)), sdk.module)
         wrap_threads()
         enforce()
+        watch_process()
     with guard("watching for the end of the process"):
         endings.watch()
     gc.callbacks.append(note_collection)
 
 
 def attach(provider: TracerProvider) -> None:
-    """Give `provider` our span processor, and a sampler under which no call is lost, once."""
+    """Give `provider` our span processor, and a sampler under which no call is lost, once; and say so on its spans."""
     if endings.watch_provider(provider):
         keep_money(provider)
         provider.add_span_processor(CostSpanProcessor())
+        provider._update_resource(_ours())  # noqa: SLF001 - nothing public reaches the tracers that it has handed out
+
+
+@lru_cache(maxsize=1)
+def _ours() -> Resource:
+    return Resource({semconv.VERSION: version("otel-cost")})
 
 
 def _provider_made(

@@ -37,16 +37,36 @@ class _Commands(click.Group):
         found = entry_points(group="otel_cost.commands", name=cmd_name)
         return _load(next(iter(found))) if found else None
 
+    def invoke(self, ctx: click.Context) -> object:
+        """Run the command. Some import what they need only then."""
+        try:
+            return super().invoke(ctx)
+        except ModuleNotFoundError as error:
+            raise _lack(str(ctx.invoked_subcommand), _extra_of(error)) from None
+
 
 def _load(entry: EntryPoint) -> click.Command:
     try:
         command: click.Command = entry.load()
     except ModuleNotFoundError as error:
-        extra = _EXTRAS.get((error.name or "").partition(".")[0])
-        if extra is None:
-            raise
-        return _missing(entry.name, extra)
+        return _missing(entry.name, _extra_of(error))
     return command
+
+
+def _extra_of(error: ModuleNotFoundError) -> str:
+    """The extra that brings the module.
+
+    Raises:
+        ModuleNotFoundError: `error`, where none does.
+    """
+    extra = _EXTRAS.get((error.name or "").partition(".")[0])
+    if extra is None:
+        raise error
+    return extra
+
+
+def _lack(command: str, extra: str) -> click.ClickException:
+    return click.ClickException(f"'otel-cost {command}' needs more packages: pip install 'otel-cost[{extra}]'")
 
 
 def _missing(name: str, extra: str) -> click.Command:
@@ -56,7 +76,7 @@ def _missing(name: str, extra: str) -> click.Command:
     @click.command(name, help=help_line, context_settings={"ignore_unknown_options": True})
     @click.argument("arguments", nargs=-1)
     def missing(arguments: tuple[str, ...]) -> None:  # noqa: ARG001 - takes whatever the real command takes
-        raise click.ClickException(f"'otel-cost {name}' needs more packages: pip install 'otel-cost[{extra}]'")
+        raise _lack(name, extra)
 
     return missing
 

@@ -1,8 +1,11 @@
-"""The calls that were counted lately, so that a span that tells of one of them again adds nothing.
+"""The calls that were counted or refused lately, so that what tells of one of them again adds nothing.
 
 Most spans name the response, or stand over the call. Some do neither: they are started beside it, or written when it
 is over. Those are known by their figures: the same model and the same tokens, at the same time. A span beside a stream
 may end before that does, with the figures that were there by then: it is known by the model and by when it began.
+
+A call can be refused several times over: as a span of it starts, and as it leaves, for some instrumentations swallow
+what is raised then, and make the call.
 """
 
 from __future__ import annotations
@@ -10,6 +13,7 @@ from __future__ import annotations
 import time
 from collections import OrderedDict, deque
 from contextlib import suppress
+from contextvars import ContextVar
 from itertools import product
 from typing import TYPE_CHECKING
 
@@ -22,6 +26,8 @@ _MOST_IDS = 10_000
 _MOST_RECENT = 1_000
 _AFTERWARDS_NS = 5_000_000_000
 """How long after a call has ended a span may begin that tells of it."""
+_SWALLOWED = 5.0
+"""Seconds within which a call leaves that was refused as its span started."""
 
 
 class Passing(msgspec.Struct, eq=False):
@@ -136,3 +142,42 @@ def _same(told: Usage, counted: Usage) -> bool:
     cached = counted.cache_read_tokens + counted.cache_write_tokens
     inputs = {counted.input_tokens, counted.input_tokens - cached, counted.input_tokens - counted.cache_read_tokens}
     return told.output_tokens == counted.output_tokens and told.input_tokens in inputs
+
+
+class _Refused:
+    """A call that a budget has refused as a span of it started.
+
+    Attributes:
+        budget: which budget.
+        tellers: the instrumentation scopes whose spans told of it. Each does so once, so the next like it is another.
+        at: when that was.
+    """
+
+    __slots__ = ("at", "budget", "tellers")
+
+    def __init__(self, budget: object, teller: str) -> None:
+        self.budget, self.tellers, self.at = budget, {teller}, time.monotonic()
+
+
+_refused: ContextVar[_Refused | None] = ContextVar("otel_cost.refused", default=None)
+
+
+def is_refused(budget: object, teller: str | None) -> bool:
+    """Whether the call that `budget` refuses here has been refused before, in the same task.
+
+    Args:
+        budget: which budget.
+        teller: the scope of the span that starts; None where the call leaves, and nothing follows.
+    """
+    last = _refused.get()
+    if last is not None and (
+        last.budget != budget or teller in last.tellers or time.monotonic() - last.at > _SWALLOWED
+    ):
+        last = None
+    if teller is None:
+        _refused.set(None)
+    elif last is None:
+        _refused.set(_Refused(budget, teller))
+    else:
+        last.tellers.add(teller)
+    return last is not None

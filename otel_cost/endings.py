@@ -17,6 +17,8 @@ from weakref import WeakSet
 import wrapt
 
 from otel_cost import books, metrics
+from otel_cost.budgets import chosen, events
+from otel_cost.budgets.guard import write_reports
 from otel_cost.instrumentation.open_calls import end_all
 from otel_cost.safety import guard
 
@@ -102,9 +104,14 @@ def _flush_in_time() -> None:
 def _flush() -> None:
     with guard("sending the last spans"):
         end_all()
+        write_reports()
         books.flush()
         for provider in tuple(_providers):
             provider.force_flush(int(_FLUSH_SECONDS * 1000))
+    with guard("booking what the last calls have spent"):
+        chosen.flush(_FLUSH_SECONDS)
+    with guard("sending the last events of budgets"):
+        events.flush(_FLUSH_SECONDS)
 
 
 def _flush_all() -> None:

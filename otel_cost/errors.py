@@ -29,9 +29,13 @@ class BudgetExceededError(RuntimeError):
             0 where nothing is left, whatever it costs.
         unit: ``USD`` or ``tokens``.
         model: the model that the call asked for.
+        stage: the stage that did not begin; None where it was a call that was refused.
         reason: why the limit could not be read, or why nobody can tell what the call would have cost; None where
             `limit` and `call` say it.
+        repeated: whether the same call was refused just before, as a span of it started, and is counted.
     """
+
+    repeated = False
 
     def __init__(
         self,
@@ -45,23 +49,26 @@ class BudgetExceededError(RuntimeError):
         unit: str,
         model: str | None,
         reason: str | None = None,
+        stage: str | None = None,
     ) -> None:
         self.scope, self.id, self.limit, self.spent, self.held = scope, id, limit, spent, held
-        self.call, self.unit, self.model, self.reason = call, unit, model, reason
+        self.call, self.unit, self.model, self.reason, self.stage = call, unit, model, reason, stage
         super().__init__(self._line())
 
     def _line(self) -> str:
+        what = f"a call to {self.model!r}" if self.stage is None else f"stage {self.stage!r}"
         if self.reason and self.call is not None:
-            return f"budget of {self.scope} {self.id!r} refused a call to {self.model!r}: {self.reason}"
+            return f"budget of {self.scope} {self.id!r} refused {what}: {self.reason}"
         budget = f"budget of {self.scope} {self.id!r} ({self._amount(self.limit)})"
         if self.call is None:
-            return (
-                f"{budget} refused a call to {self.model!r}, which cannot be held against a limit in {self.unit}: "
-                f"{self.reason or 'no price is known'}. Or set a limit in tokens"
+            reason = self.reason or "no price is known"
+            instead = (
+                ". State its price, or on_unknown; or set a limit in tokens" if self.unit == money.CURRENCY else ""
             )
+            return f"{budget} refused {what}, which cannot be held against a limit in {self.unit}: {reason}{instead}"
         held = f" and {self._amount(self.held)} held by calls under way" if self.held else ""
         rest = f"and this call would cost about {self._amount(self.call)}" if self.call else "which leaves nothing"
-        return f"{budget} refused a call to {self.model!r}: {self._amount(self.spent)} spent{held}, {rest}"
+        return f"{budget} refused {what}: {self._amount(self.spent)} spent{held}, {rest}"
 
     def _amount(self, amount: Decimal | int) -> str:
         return f"{money.text(amount)} USD" if self.unit == money.CURRENCY else f"{amount} tokens"  # type: ignore[arg-type]
@@ -71,7 +78,7 @@ class BudgetExceededError(RuntimeError):
         return (_rebuild, ({name: getattr(self, name) for name in _FIELDS},))
 
 
-_FIELDS = ("scope", "id", "limit", "spent", "held", "call", "unit", "model", "reason")
+_FIELDS = ("scope", "id", "limit", "spent", "held", "call", "unit", "model", "reason", "stage")
 
 
 def _rebuild(fields: dict[str, object]) -> BudgetExceededError:

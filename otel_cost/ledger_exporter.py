@@ -13,7 +13,7 @@ from urllib.request import Request, urlopen
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
-from otel_cost import semconv, settings
+from otel_cost import access, losses, semconv, settings
 from otel_cost.safety import Row
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ _TRANSIENT: Final = frozenset(
         HTTPStatus.GATEWAY_TIMEOUT,
     }
 )
+_NO_TOKEN: Final = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
 _TIMEOUT_SECONDS: Final = 10.0
 _PATIENCE_SECONDS: Final = 30.0
 """How long a ledger that was there before, or was never asked, is tried again before its calls are given up."""
@@ -80,21 +81,26 @@ class LedgerExporter(SpanExporter):
     def _post(self, body: bytes) -> tuple[str | None, bool]:
         """Why `body` did not get into the books, None where it did; and whether to try again."""
         request = Request(self._url, body, {"content-type": _PROTOBUF})  # noqa: S310 - settings takes http and https only
+        for name, value in access.headers(settings.WRITE_TOKEN).items():
+            request.add_unredirected_header(name, value)
         try:
-            with urlopen(request, timeout=_TIMEOUT_SECONDS) as answer:  # noqa: S310
+            with urlopen(request, timeout=_TIMEOUT_SECONDS, context=access.tls()) as answer:  # noqa: S310
                 answer.read()
                 is_ledger = answer.headers.get_content_type() == _PROTOBUF
         except HTTPError as error:
             error.close()
-            return f"the answer is {error.code} {error.reason}", error.code in _TRANSIENT
+            hint = f" (set {settings.WRITE_TOKEN.name})" if error.code in _NO_TOKEN else ""
+            return f"the answer is {error.code} {error.reason}{hint}", error.code in _TRANSIENT
         except (OSError, HTTPException) as error:
-            return str(error.reason if isinstance(error, URLError) else error) or type(error).__name__, True
+            reason = str(error.reason if isinstance(error, URLError) else error) or type(error).__name__
+            return reason + access.hint(error), True
         return (None, False) if is_ledger else ("what answers there is no ledger", False)
 
     def _note(self, failure: str | None, calls: int) -> None:
         if failure is None:
             self._losses.is_over("The ledger at %s takes calls again", self._url)
             return
+        losses.count(calls)
         self._losses.goes_on(
             "The cost of %d calls whose spans were not sampled is lost: no ledger took them at %s: %s. Set %s to where "
             "`otel-cost serve` listens for HTTP, or leave calls in the spool: --traces_exporter otel_cost. Said once; "

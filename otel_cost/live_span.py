@@ -7,14 +7,16 @@ instance, when it starts. That works whatever the order of the processors, with 
 from __future__ import annotations
 
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, Protocol
+from decimal import Decimal
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, Final, Protocol
 from weakref import WeakValueDictionary
 
 from opentelemetry import trace
 
 from otel_cost import attribution, counted, dialects, money, pricing, semconv
-from otel_cost.budgets import STORE, Spend, budgets_in
-from otel_cost.errors import BudgetExceededError
+from otel_cost.budgets import Spend, budgets_in, charge, tally
+from otel_cost.pricing.names import tier_id
 from otel_cost.safety import guard
 from otel_cost.usage.location import terms_at
 
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
     from otel_cost.budgets import Budget
     from otel_cost.dialects import Stated
+    from otel_cost.errors import BudgetExceededError
     from otel_cost.pricing import Cost
     from otel_cost.usage import Usage
 
@@ -115,12 +118,22 @@ class LiveSpan:
         cost = _cost_of(stated, str(attributes.get(semconv.SERVER_ADDRESS)))
         members = attribution.members(self._context)
         budgets = budgets_in(members, self._context)
-        STORE.charge(budgets, Spend(cost.amount, stated.usage.total_tokens))
+        dimensions = attribution.dimensions(members)
+        model = stated.response_model or stated.request_model
+        charge(budgets, Spend(cost.amount, stated.usage.total_tokens), model, self.span)
+        tally.add_call(
+            [budget.key() for budget in budgets],
+            dimensions,
+            provider=stated.provider,
+            model=model,
+            usages=(stated.usage,),
+            cost=cost,
+        )
         self.span.set_attributes(
             {
                 **_stated_attributes(stated, attributes),
                 **cost_attributes(cost),
-                **budget_attributes(budgets, attribution.dimensions(members)),
+                **budget_attributes(budgets, dimensions),
                 semconv.CALL_OUTCOME: "ok",
             }
         )
@@ -165,9 +178,13 @@ def cover(above: LiveSpan | None) -> None:
         above = above.parent
 
 
-def usage_attributes(usage: Usage) -> dict[str, int]:
+_FURTHER: Final = tuple(name for name, key in semconv.USAGE_ATTRIBUTES.items() if key.startswith(semconv.PREFIX))
+_further: Final = attrgetter(*_FURTHER)
+
+
+def usage_attributes(usage: Usage) -> dict[str, int | str]:
     """`usage` as span attributes: input and output always, the others where there are any."""
-    found = {
+    found: dict[str, int | str] = {
         semconv.GEN_AI_USAGE_INPUT_TOKENS: usage.input_tokens,
         semconv.GEN_AI_USAGE_OUTPUT_TOKENS: usage.output_tokens,
     }
@@ -178,17 +195,23 @@ def usage_attributes(usage: Usage) -> dict[str, int]:
         found[semconv.GEN_AI_USAGE_CACHE_CREATION_TOKENS] = usage.cache_write_tokens
     if usage.reasoning_tokens:
         found[semconv.GEN_AI_USAGE_REASONING_TOKENS] = usage.reasoning_tokens
+    further = _further(usage)
+    if any(further):
+        for name, count in zip(_FURTHER, further, strict=True):
+            if count:
+                found[semconv.USAGE_ATTRIBUTES[name]] = f"{Decimal(count):f}" if name == "audio_seconds" else count
     return found
 
 
 def _stated_attributes(stated: Stated, attributes: Mapping[str, Any]) -> dict[str, Any]:
     """What a span says in its own dialect, in the conventions' names: the ledger reads those."""
     found = {
-        semconv.GEN_AI_OPERATION_NAME: attributes.get(semconv.GEN_AI_OPERATION_NAME, "chat"),
+        semconv.GEN_AI_OPERATION_NAME: attributes.get(semconv.GEN_AI_OPERATION_NAME, stated.operation),
         semconv.GEN_AI_PROVIDER_NAME: stated.provider,
         semconv.GEN_AI_REQUEST_MODEL: stated.request_model,
         semconv.GEN_AI_RESPONSE_MODEL: stated.response_model,
         semconv.GEN_AI_RESPONSE_ID: stated.response_id,
+        semconv.CALL_SERVICE_TIER: tier_id(stated.service_tier),
         **(usage_attributes(stated.usage) if stated.usage is not None else {}),
     }
     return {name: value for name, value in found.items() if value is not None}
@@ -199,7 +222,9 @@ def _cost_of(stated: Stated, host: str) -> Cost:
         return pricing.Cost.unknown("the span names no provider and model")
     models = (stated.response_model, stated.request_model)
     terms = terms_at(host, "/")
-    cost = pricing.price_by_first(models, provider=stated.provider, usage=stated.usage, terms=terms)
+    cost = pricing.price_by_first(
+        models, provider=stated.provider, usage=stated.usage, service_tier=stated.service_tier, terms=terms
+    )
     return cost.estimated(stated.doubt) if stated.doubt else cost
 
 
@@ -222,13 +247,16 @@ def cost_attributes(cost: Cost) -> dict[str, str | float]:
     return found
 
 
-def refused_attributes() -> dict[str, str | float | int]:
-    """What stands on the span of a call that a budget refused: nothing was sent and nothing spent."""
+def refused_attributes(error: BudgetExceededError) -> dict[str, str | float | int]:
+    """What stands on the span of a call that a budget refused: nothing was sent and nothing spent.
+
+    Where another span has told of it, this one is not counted: it carries no cost.
+    """
     return {
         semconv.CALL_OUTCOME: "refused",
         semconv.CALL_ATTEMPTS: 0,
-        semconv.ERROR_TYPE: BudgetExceededError.__name__,
-        **cost_attributes(pricing.Cost.nothing()),
+        semconv.ERROR_TYPE: type(error).__name__,
+        **({} if error.repeated else cost_attributes(pricing.Cost.nothing())),
     }
 
 
@@ -241,5 +269,6 @@ def budget_attributes(budgets: tuple[Budget, ...], dimensions: Mapping[str, str]
     for budget in reversed(budgets):
         if dimensions.get(budget.dimension, budget.id) == budget.id:
             found[semconv.dimension_key(budget.dimension)] = budget.id
-            found[semconv.budget_key(budget.dimension)] = budget.limit.text
+            if budget.limit.flaw is None:  # a forged one is nobody's limit
+                found[semconv.budget_key(budget.dimension)] = budget.limit.text
     return found

@@ -274,10 +274,16 @@ def _price(
         usage=usage,
         service_tier=reading.service_tier,
         at=at,
-        terms={**request.terms, **reading.terms} if request.terms else reading.terms,
+        terms=terms_of(request, reading),
     )
 
 
+def terms_of(request: Request, reading: Reading) -> Mapping[str, str]:
+    """What the prices of a call depend on beside its model and tier."""
+    return {**request.terms, **reading.terms} if request.terms else reading.terms
+
+
+@money.exactly
 def _sum(first: Cost, second: Cost) -> Cost:
     """Both costs together; what is in doubt about one is in doubt about both."""
     if first.amount is None or second.amount is None:

@@ -7,8 +7,15 @@ ledger (``DECIMAL(18, 12)``, up to 999,999 USD a call) then all hold the same fi
 
 from __future__ import annotations
 
-from decimal import ROUND_HALF_EVEN, Context, Decimal, InvalidOperation
-from typing import Final
+from decimal import ROUND_HALF_EVEN, Context, Decimal, InvalidOperation, localcontext
+from functools import wraps
+from typing import TYPE_CHECKING, Final, ParamSpec, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 CURRENCY: Final = "USD"
 DECIMALS: Final = 12
@@ -30,6 +37,17 @@ def usd(amount: Decimal | int | str) -> Decimal:
     except InvalidOperation:  # no number, or too large a one
         pass
     raise ValueError(f"{amount!r} is not an amount of money: write it like 0.05")
+
+
+def exactly(function: Callable[P, T]) -> Callable[P, T]:
+    """`function`, which adds and multiplies money, whatever the application has its threads round to."""
+
+    @wraps(function)
+    def in_our_context(*args: P.args, **kwargs: P.kwargs) -> T:
+        with localcontext(_CONTEXT):
+            return function(*args, **kwargs)
+
+    return in_our_context
 
 
 def text(amount: Decimal) -> str:

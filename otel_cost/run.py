@@ -12,8 +12,8 @@ from urllib.parse import quote
 
 import click
 
-from otel_cost import attribution, semconv
-from otel_cost.budgets.limit import Limit
+from otel_cost import attribution, semconv, signing
+from otel_cost.budgets.context import limit_and_window
 
 _INSTRUMENT = "opentelemetry-instrument"
 _LONGEST_BAGGAGE = 8192
@@ -21,7 +21,9 @@ _LONGEST_BAGGAGE = 8192
 
 
 @click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
-@click.option("--budget", metavar="LIMIT", help="What the run may spend: 0.05 (USD) or 20000tok (tokens).")
+@click.option(
+    "--budget", metavar="LIMIT", help="What the run may spend: 0.05 (USD) or 20000tok (tokens); 5/day by window."
+)
 @click.option("--run", "run_id", metavar="ID", help="The run's id. Made up where it is not given.")
 @click.option("--set", "dimensions", metavar="DIMENSION=ID", multiple=True, help="Who pays, e.g. --set project=atlas.")
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
@@ -35,7 +37,7 @@ def run(budget: str | None, run_id: str | None, dimensions: tuple[str, ...], com
         paying = _paying(run_id, dimensions)
         members = {semconv.dimension_key(name): id_ for name, id_ in paying.items()}
         if budget is not None:
-            members[semconv.budget_key("run")] = _no_wider(Limit.parse(budget)).text
+            members[semconv.budget_key("run")] = _no_wider(budget)
     except ValueError as error:
         raise click.UsageError(str(error)) from None
     _start(command, {**os.environ, "BAGGAGE": _baggage(members)})
@@ -54,7 +56,7 @@ def _paying(run_id: str | None, dimensions: tuple[str, ...]) -> dict[str, str]:
             raise ValueError(f"--set {item}: write DIMENSION=ID, as in --set project=atlas")
         if found.setdefault(dimension, id_) != id_:
             raise ValueError(f"{dimension} is given twice: {found[dimension]!r} and {id_!r}")
-        attribution.check_id(attribution.check_dimension(dimension), id_)
+        semconv.check_id(semconv.check_dimension(dimension), id_)
     return {"run": _made_up_id(), **found}
 
 
@@ -62,24 +64,26 @@ def _made_up_id() -> str:
     return f"run-{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:4]}"
 
 
-def _no_wider(limit: Limit) -> Limit:
-    """`limit`, or the one around it, which this command was itself given in BAGGAGE, where that is tighter.
+def _no_wider(asked: str) -> str:
+    """The budget `asked` for; or the one around it, which this command was given in BAGGAGE, where that is tighter.
 
     Raises:
-        ValueError: they have no unit in common, or the one around cannot be read.
+        ValueError: they have no unit or window in common, or one cannot be read.
     """
+    limit, window = limit_and_window(asked)
     text = attribution.process_members().get(semconv.budget_key("run"))
     if text is None:
-        return limit
+        return limit.text + window.text
     try:
-        around = Limit.parse(text)
+        around, window_around = limit_and_window(signing.limit_of(text))
     except ValueError as error:
         raise ValueError(f"the budget in BAGGAGE: {error}") from None
-    if around.in_tokens != limit.in_tokens:
-        raise ValueError(f"BAGGAGE sets a budget of {around.text} around this one: give --budget in the same unit")
+    if around.in_tokens != limit.in_tokens or window_around != window:
+        shown = around.text + window_around.text
+        raise ValueError(f"BAGGAGE sets a budget of {shown} around this one: give --budget in the same unit and window")
     if around.amount < limit.amount:
         click.echo(f"BAGGAGE sets a budget of {around.text} around this one: it holds, not {limit.text}", err=True)
-    return min(limit, around, key=lambda one: one.amount)
+    return min(limit, around, key=lambda one: one.amount).text + window.text
 
 
 def _baggage(members: dict[str, str]) -> str:

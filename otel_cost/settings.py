@@ -9,6 +9,7 @@ import logging
 import os
 import re
 from contextlib import suppress
+from datetime import timedelta
 from functools import lru_cache
 from ipaddress import ip_address
 from pathlib import Path
@@ -56,6 +57,13 @@ def _path(text: str) -> Path:
         raise ValueError("it must be a path, and ~name in it a user of this machine") from None
 
 
+def _path_as_it_is(text: str) -> Path:
+    """A path that must not be passed over, be it that nothing can be there."""
+    with suppress(ValueError):
+        return _path(text)
+    return Path(text)
+
+
 def normal_url(url: str) -> str:
     """`url` with scheme and host in lower case, without user, password and the port that its scheme has anyway.
 
@@ -79,6 +87,25 @@ def _url(text: str) -> str:
     return url.rstrip("/")
 
 
+def _url_with_a_secret(text: str) -> str:
+    """A URL as it is written."""
+    _url(text)
+    if urlsplit(text).username is not None:
+        raise ValueError("it must be a URL without a user and a password")
+    return text
+
+
+def _allowance(text: str) -> str | None:
+    """A limit as it is written; None for none."""
+    if text == "refuse":
+        return None
+    digits = text.removesuffix(semconv.TOKENS_SUFFIX)
+    readable = re.fullmatch(r"\d{1,15}" if digits != text else r"\d{1,6}(\.\d{1,12})?", digits, re.ASCII)
+    if not readable:
+        raise ValueError("it must be refuse, US dollars like 0.50, or tokens like 20000tok")
+    return text
+
+
 def _switch(text: str) -> bool:
     if text.lower() not in _SWITCH:
         raise ValueError("it must be true or false")
@@ -97,6 +124,16 @@ def _seconds(text: str) -> float:
     if not re.fullmatch(r"\d{1,7}", text) or int(text) == 0:
         raise ValueError("it must be a number of seconds, as in 3600")
     return float(text)
+
+
+def _age(text: str) -> timedelta | None:
+    """How long something is kept; None for ever."""
+    if text.lower() == "forever":
+        return None
+    found = _DAYS.fullmatch(text)
+    if found is None or int(found[1]) == 0:
+        raise ValueError("it must be a number of days or weeks, as in 90d or 13w, or forever")
+    return timedelta(days=int(found[1]) * (7 if found[2] == "w" else 1))
 
 
 @lru_cache(maxsize=8)  # read with every request
@@ -144,6 +181,27 @@ def _dimensions(text: str) -> tuple[str, ...]:
     return tuple(name for name in found if semconv.is_dimension(name))
 
 
+def _keys(text: str) -> tuple[str, ...]:
+    """The keys that are long enough. Where none is, nothing is signed by one of them; and no value is said."""
+    found = tuple(key.strip() for key in text.split(",") if key.strip())
+    if any(len(key) < _SHORTEST_KEY for key in found):
+        _logger.warning(
+            "%s: a key of fewer than %d characters is passed over: make one with openssl rand -hex 32",
+            BUDGET_KEY.name,
+            _SHORTEST_KEY,
+        )
+    return tuple(key for key in found if len(key) >= _SHORTEST_KEY)
+
+
+@lru_cache(maxsize=8)  # read with every request
+def _tokens(text: str) -> tuple[str, ...]:
+    """The tokens that a header can carry. Where none can, there are none, which is not as if none was asked for."""
+    found = tuple(token.strip() for token in text.split(",") if token.strip())
+    if not all(map(_TOKEN.fullmatch, found)):
+        _logger.warning("A token for the ledger service is passed over: it must be letters, digits and -._~+/= alone")
+    return tuple(token for token in found if _TOKEN.fullmatch(token))
+
+
 def data_folder() -> Path:
     """Where otel-cost keeps its files unless told otherwise: ``$XDG_DATA_HOME/otel-cost``."""
     base = os.environ.get("XDG_DATA_HOME")
@@ -164,6 +222,20 @@ SPOOL: Final = Variable(
     "~/.local/share/otel-cost/spool",
     "The folder where `--traces_exporter otel_cost` leaves segments, and from which the ledger drains them.",
 )
+KEEP_CALLS: Final = Variable(
+    "OTEL_COST_KEEP_CALLS",
+    _age,
+    lambda: None,
+    "forever",
+    "How long the ledger service keeps calls one by one: days or weeks, as in 90d or 13w, or forever. Their sums stay.",
+)
+KEEP_ROLLUPS: Final = Variable(
+    "OTEL_COST_KEEP_ROLLUPS",
+    _age,
+    lambda: None,
+    "forever",
+    "How long it keeps their sums by hour and day, which is never less long than the calls.",
+)
 ENDPOINTS: Final = Variable(
     "OTEL_COST_ENDPOINTS",
     _endpoints,
@@ -179,6 +251,49 @@ URL: Final = Variable(
     "http://127.0.0.1:4318",
     "Where the dashboard and the commands look for the ledger service, and where applications send calls whose spans "
     "are not sampled.",
+)
+TOKEN: Final = Variable(
+    "OTEL_COST_TOKEN",
+    _tokens,
+    lambda: None,
+    "(none)",
+    "The token that the ledger service asks for and that requests to it carry, for whatever has none of its own below; "
+    "several, comma separated, while it is being changed: the first is sent, each is taken.",
+)
+WRITE_TOKEN: Final = Variable(
+    "OTEL_COST_WRITE_TOKEN",
+    _tokens,
+    lambda: None,
+    "`OTEL_COST_TOKEN`",
+    "Likewise, to send calls.",
+)
+READ_TOKEN: Final = Variable(
+    "OTEL_COST_READ_TOKEN",
+    _tokens,
+    lambda: None,
+    "`OTEL_COST_TOKEN`",
+    "Likewise, to ask questions.",
+)
+BUDGET_TOKEN: Final = Variable(
+    "OTEL_COST_BUDGET_TOKEN",
+    _tokens,
+    lambda: None,
+    "`OTEL_COST_TOKEN`",
+    "Likewise, to share and change budgets.",
+)
+KEEP_TOKEN: Final = Variable(
+    "OTEL_COST_KEEP_TOKEN",
+    _tokens,
+    lambda: None,
+    "`OTEL_COST_TOKEN`",
+    "Likewise, to mend, prune and price the books anew.",
+)
+CERTIFICATE: Final = Variable(
+    "OTEL_COST_CERTIFICATE",
+    _path,
+    lambda: None,
+    "(what the machine trusts)",
+    "A file in PEM with the certificate that the ledger service at an https URL shows, or of who vouches for it.",
 )
 BAGGAGE_HOSTS: Final = Variable(
     "OTEL_COST_BAGGAGE_HOSTS",
@@ -217,23 +332,87 @@ PRICES_REFRESH: Final = Variable(
     "3600",
     "Seconds between two fetches of the prices, where `OTEL_COST_PRICES` is a URL.",
 )
+WEBHOOK: Final = Variable(
+    "OTEL_COST_WEBHOOK",
+    _url_with_a_secret,
+    lambda: None,
+    "(none)",
+    "Where events of budgets are sent as JSON, such as the URL of an incoming webhook of Slack.",
+)
+REPORT: Final = Variable(
+    "OTEL_COST_REPORT",
+    _path,
+    lambda: None,
+    "(none)",
+    "The file that a process writes a report of what it has spent to as it ends, such as `cost_report.json`.",
+)
+
+BUDGETS: Final = Variable(
+    "OTEL_COST_BUDGETS",
+    _path_as_it_is,
+    lambda: None,
+    "(none)",
+    "Your budgets: a TOML file, which is read again when it changes. One that cannot be read lets no call through.",
+)
+BUDGET_KEY: Final = Variable(
+    "OTEL_COST_BUDGET_KEY",
+    _keys,
+    lambda: None,
+    "(none)",
+    "The secret that budgets in the baggage of requests must be signed with; several, comma separated, while it is "
+    "being changed: the first signs, each is taken.",
+)
+BUDGET_STORE: Final = Variable(
+    "OTEL_COST_BUDGET_STORE",
+    str,
+    lambda: "memory",
+    "memory",
+    "Where the accounts of budgets are kept: in the memory of each process; in the ledger service (service, for the "
+    "one at `OTEL_COST_URL`, or a URL); or in Redis (redis://127.0.0.1:6379/0). One that cannot be lets no call "
+    "through.",
+)
+BUDGET_STORE_GONE: Final = Variable(
+    "OTEL_COST_BUDGET_STORE_GONE",
+    _allowance,
+    lambda: None,
+    "refuse",
+    "What calls under a budget may do while the service or Redis does not answer: refuse, or what each process may "
+    "spend meanwhile (0.50, or 20000tok).",
+)
 
 _PORTS: Final = {"http": 80, "https": 443}
 _PROVIDER: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _HOST: Final = re.compile(r"(?:\*\.)?[a-z0-9_](?:[a-z0-9._-]*[a-z0-9_])?")
 _SWITCH: Final = {"true": True, "false": False, "1": True, "0": False, "on": True, "off": False}
+_DAYS: Final = re.compile(r"(\d{1,5})([dw])")
+_SHORTEST_KEY: Final = 16
+_TOKEN: Final = re.compile(r"[A-Za-z0-9._~+/-]+=*")
 _said: set[tuple[str, str]] = set()
 
 VARIABLES: Final = (
     LEDGER,
     SPOOL,
+    KEEP_CALLS,
+    KEEP_ROLLUPS,
     ENDPOINTS,
     URL,
     INCLUDE_USAGE,
     PRICES,
     PRICES_REFRESH,
+    BUDGETS,
+    BUDGET_KEY,
+    BUDGET_STORE,
+    BUDGET_STORE_GONE,
+    TOKEN,
+    WRITE_TOKEN,
+    READ_TOKEN,
+    BUDGET_TOKEN,
+    KEEP_TOKEN,
+    CERTIFICATE,
     BAGGAGE_HOSTS,
     METRIC_DIMENSIONS,
+    WEBHOOK,
+    REPORT,
 )
 
 

@@ -8,7 +8,7 @@ from opentelemetry.sdk.trace import SpanProcessor
 from opentelemetry.trace import StatusCode
 
 from otel_cost import attribution, books, metrics, semconv
-from otel_cost.budgets import STORE, budgets_in
+from otel_cost.budgets import budgets_in, check
 from otel_cost.errors import BudgetExceededError
 from otel_cost.live_span import OWN_SCOPE, LiveSpan, budget_attributes, in_sdk_call, refused_attributes
 from otel_cost.safety import guard
@@ -36,7 +36,7 @@ class CostSpanProcessor(SpanProcessor):
             for dimension, id_ in attribution.dimensions(members).items():
                 span.set_attribute(semconv.dimension_key(dimension), id_)
             begun = LiveSpan(span, parent_context)
-            if members and not in_sdk_call() and begun.is_call():
+            if not in_sdk_call() and begun.is_call():
                 _check(span, members, parent_context)
 
     def on_end(self, span: ReadableSpan) -> None:
@@ -53,11 +53,14 @@ class CostSpanProcessor(SpanProcessor):
 
 def _check(span: Span, members: dict[str, str], parent_context: Context | None) -> None:
     budgets = budgets_in(members, parent_context)
+    if not budgets:
+        return
     model = (span.attributes or {}).get(semconv.GEN_AI_REQUEST_MODEL)
     try:
-        STORE.check(budgets, str(model) if model else None)
-    except BudgetExceededError:
-        span.set_attributes({**refused_attributes(), **budget_attributes(budgets, attribution.dimensions(members))})
+        check(budgets, str(model) if model else None, span)
+    except BudgetExceededError as error:
+        dimensions = attribution.dimensions(members)
+        span.set_attributes({**refused_attributes(error), **budget_attributes(budgets, dimensions)})
         span.set_status(StatusCode.ERROR)
         span.end()
         raise

@@ -26,6 +26,11 @@ class Limit(msgspec.Struct, frozen=True):
     flaw: str | None = None
 
     @property
+    def unit(self) -> str:
+        """``USD`` or ``tokens``."""
+        return semconv.TOKENS if self.in_tokens else money.CURRENCY
+
+    @property
     def text(self) -> str:
         """As baggage carries it: ``0.05``, ``20000tok``."""
         return f"{self.amount}{semconv.TOKENS_SUFFIX}" if self.in_tokens else f"{self.amount.normalize():f}"
@@ -70,11 +75,3 @@ class Limit(msgspec.Struct, frozen=True):
         if not digits.isascii() or not digits.isdigit() or len(digits) > _MOST_DIGITS:
             raise ValueError(f"a budget of {count!r} tokens: write a whole number, as in 20000{semconv.TOKENS_SUFFIX}")
         return cls(Decimal(digits), in_tokens=True)
-
-
-class Budget(msgspec.Struct, frozen=True):
-    """A limit that holds for one id of a dimension, such as 0.05 USD for run ``r1``."""
-
-    dimension: str
-    id: str
-    limit: Limit

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from types import TracebackType
 
+    from otel_cost.budgets import Steps
+    from otel_cost.instrumentation.outgoing import Outgoing
     from otel_cost.usage import Request
 
 Result = TypeVar("Result")
@@ -128,31 +130,31 @@ class Attempts:
         self.call.fails()
         return False
 
-    def or_refused(self, step: Callable[..., Result], *args: Any) -> Result:
-        """What `step` returns; a refusal of it becomes one that this SDK's retry loop does not catch."""
+    def or_refused(self, steps: Steps[Result]) -> Steps[Result]:
+        """What comes of `steps`; a refusal becomes one that this SDK's retry loop does not catch."""
         try:
-            return step(*args)
+            return (yield from steps)
         except BudgetExceededError as error:
             if not self.sdk.hides_errors:
                 raise
             raise Refused(error) from None
 
 
-def begin(request: Request) -> tuple[Call, Attempts | None]:
-    """The call that `request` belongs to, begun if this is its first attempt, and the SDK call around it, if any.
+def begin(request: Request, outgoing: Outgoing) -> Steps[tuple[Call, Attempts | None]]:
+    """The call that `outgoing` belongs to, begun if this is its first attempt, and the SDK call around it, if any.
 
     Raises:
         BudgetExceededError: it may not leave. Inside the call of an SDK that would hide it, `Refused` with it.
     """
     if not in_sdk_call():
-        return Call.begin(request), None
+        return (yield from Call.begin(request, outgoing)), None
     attempts: Attempts = sdk_call.get()
     if attempts.call is not None and attempts.call.in_flight:  # another call, made by a hook or transport of this one
-        return attempts.or_refused(Call.begin, request), None
+        return (yield from attempts.or_refused(Call.begin(request, outgoing))), None
     if attempts.retries(request) and attempts.call is not None:
-        attempts.or_refused(attempts.call.retries)
+        yield from attempts.or_refused(attempts.call.retries(request, outgoing))
     else:
-        attempts.call = attempts.or_refused(Call.begin, request)
+        attempts.call = yield from attempts.or_refused(Call.begin(request, outgoing))
     return attempts.call, attempts
 
 

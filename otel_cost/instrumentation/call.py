@@ -6,21 +6,22 @@ import logging
 import threading
 import time
 from dataclasses import replace
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from msgspec import structs
 from opentelemetry import context, trace
 from opentelemetry.trace import StatusCode
 
-from otel_cost import attribution, counted, live_span, pricing, semconv
-from otel_cost.budgets import STORE, Hold, Spend, budgets_in, input_tokens, learn, likely, likely_cost
-from otel_cost.budgets.memory import NOTHING
+from otel_cost import attribution, counted, live_span, money, pricing, semconv
+from otel_cost.budgets import Spend, admit, budgets_in, charge, input_tokens, learn, likely_cost, settle, tally
 from otel_cost.errors import BudgetExceededError
 from otel_cost.instrumentation import background, call_span, lost_spans, open_calls
+from otel_cost.instrumentation.asking import Asking, with_model
 from otel_cost.instrumentation.failure import Failure
 from otel_cost.metering import cost_of
 from otel_cost.pricing import Cost
-from otel_cost.safety import guard
+from otel_cost.safety import guard, report
 from otel_cost.usage import Reading, Usage
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
     from opentelemetry.context import Context
 
+    from otel_cost.budgets import Open, Steps
+    from otel_cost.instrumentation.outgoing import Outgoing
     from otel_cost.live_span import LiveSpan
     from otel_cost.usage import Request
 
@@ -41,6 +44,7 @@ class Call:
     """One call to a model. It ends exactly once, whoever comes first: the response, an error, or the span's end.
 
     Attributes:
+        request: what it asks the provider, which may be a cheaper model than the application said.
         in_flight: whether a request of it is on its way, its response's head not here yet.
         streaming: whether its response is still passing by or to come, so that it ends with it.
         awaits: whether the provider still works on its response, which another request is going to ask for.
@@ -48,7 +52,8 @@ class Call:
     """
 
     def __init__(self, request: Request, current: Context) -> None:
-        self._request, self._started = request, time.time_ns()
+        self.request, self._started = request, time.time_ns()
+        self._said_model = request.model
         members = attribution.members(current)
         self._dimensions = attribution.dimensions(members)
         self._budgets = budgets_in(members, current)
@@ -56,13 +61,14 @@ class Call:
         self._standing = live_span.adopt(self._above, self)  # spans of other instrumentations, the topmost first
         self._owns_span = not self._standing
         self._span = self._standing[0].span if self._standing else call_span.start(request, self._dimensions)
-        self._hold: Hold | None = None
+        self._hold: Open | None = None
         self._reader: Any = None
         self._passing: counted.Passing | None = None
         self._attempts = 0
         self._failures: list[Failure] = []
         self._failure: Failure | None = None  # of the last attempt
         self._attributes: dict[str, Any] = {}
+        self._repeated = False  # whether a span has told that it is refused
         self._unless_lost: finalize[Any, LiveSpan] | None = None  # watches the span that is to take the attributes
         # Reentrant: a stream that is garbage collected ends its call, and collection can happen under the lock.
         self._lock = threading.RLock()
@@ -72,13 +78,18 @@ class Call:
         self.ended = False
 
     @property
+    def taken(self) -> int:
+        """How many bytes of its response have passed by."""
+        return self._reader.taken if self._reader is not None else 0
+
+    @property
     def response_id(self) -> str | None:
         """The id that the response has stated so far, while it is passing by."""
         return self._reader.response_id if self._reader is not None else None
 
     @classmethod
-    def begin(cls, request: Request) -> Call:
-        """Decide whether the call may leave, and hold what it is likely to cost.
+    def begin(cls, request: Request, outgoing: Outgoing) -> Steps[Call]:
+        """Decide whether the call may leave as `outgoing`, and hold what it is likely to cost.
 
         Raises:
             BudgetExceededError: it may not.
@@ -88,46 +99,54 @@ class Call:
         pricing.load_in_background()
         call = cls(request, context.get_current())
         if call._budgets:
-            call._reserve()
+            yield from call._reserve(outgoing)
         open_calls.add(call)
         return call
 
     @classmethod
     def found(cls, request: Request) -> Call:
         """A call that another process made, and whose answer this one asks for with `request`: nothing was held."""
-        call = cls(request, context.get_current())
-        call._hold = Hold(call._budgets, NOTHING)
-        return call
+        return cls(request, context.get_current())
 
-    def _reserve(self) -> None:
-        ask = likely(self._request, self._budgets)
+    def _reserve(self, outgoing: Outgoing) -> Steps[None]:
+        asking = Asking(self.request, outgoing, budgets=self._budgets, dimensions=self._dimensions, span=self._span)
         try:
-            try:
-                self._hold = STORE.reserve(self._budgets, ask)
-            except BudgetExceededError:
-                if not open_calls.end_streams_that_nobody_reads():
-                    raise
-                self._hold = STORE.reserve(self._budgets, ask)
+            self._hold = yield from admit(asking)
         except BudgetExceededError as error:
-            name = type(error).__name__
-            if self._attempts:
-                self._end("error", None, _UNANSWERED, error=name)
-            else:
-                self._end("refused", None, Cost.nothing(), error=name)
+            self._stays(error)
             raise
+        except Exception as error:  # noqa: BLE001 - the boundary: the call goes on, and is charged when it ends
+            report("holding a call against its budgets", error)
+        except BaseException as error:
+            open_calls.close(_GivenUp(self, error))
+            raise
+        self.request = asking.request
 
-    def retries(self) -> None:
-        """Another attempt is about to leave.
+    def _stays(self, error: BaseException) -> None:
+        """It does not leave, since a budget refused it, or the application gave it up while a budget had it wait."""
+        name = type(error).__name__
+        if not self._attempts:
+            self._repeated = isinstance(error, BudgetExceededError) and error.repeated
+            self._end("refused", None, Cost.nothing(), error=name)
+        elif isinstance(error, BudgetExceededError):
+            self._end("error", None, _UNANSWERED, error=name)
+        else:
+            self._end("cut", None, _GIVEN_UP, error=name)
+
+    def retries(self, request: Request, outgoing: Outgoing) -> Steps[None]:
+        """Another attempt is about to leave, as `outgoing`, which is `request`: a cheaper model stays with the call.
 
         The one before may be charged for where it broke off, so what was held for it is spent, and held anew.
 
         Raises:
             BudgetExceededError: it does not fit any more.
         """
+        if self.request.model != request.model:
+            self.request = with_model(outgoing, request, self.request.model or "") or request
         if self._hold is not None and self._failure is not None and self._failure.broke_off:
             hold, self._hold = self._hold, None
-            STORE.settle(hold, _spend(hold, _UNANSWERED, None))
-            self._reserve()
+            settle(hold, Spend(None, None), self.request.model, self._span)
+            yield from self._reserve(outgoing)
 
     def sends(self, current: Context) -> Context:
         """A request leaves: in `current`, below the call's span."""
@@ -143,7 +162,7 @@ class Call:
         """The response has come and is read by `reader` as it passes by; `stream_ends` follows."""
         self._reader, self.streaming = reader, True
         if self._passing is None:
-            self._passing = counted.passes(frozenset({self._request.model}), self._started)
+            self._passing = counted.passes(frozenset({self._said_model, self.request.model}), self._started)
 
     def stream_ends(self, error: BaseException | None = None) -> None:
         """The response has passed by, to its end or as far as the application and the network let it."""
@@ -203,16 +222,22 @@ class Call:
             self._span = self._standing[0].span
             return
         parent = trace.set_span_in_context(ended.span, context.Context())
-        self._span, self._owns_span = call_span.start(self._request, self._dimensions, parent, self._started), True
+        self._span, self._owns_span = call_span.start(self.request, self._dimensions, parent, self._started), True
         live_span.cover(self._above)
 
     def attempt_failed(self, failure: Failure) -> None:
         """A request broke off, or was answered with an error; the SDK may try again."""
         if failure.broke_off:
-            held = self._hold.ask.usd if self._hold is not None else None
-            failure.may_have_cost = likely_cost(self._request).amount if held is None else held
+            failure.may_have_cost = self._held_usd() or likely_cost(self.request).amount
         self._failure = failure
         self._failures.append(failure)
+
+    def _held_usd(self) -> Decimal | None:
+        """What is held of a budget in US dollars, where there is one."""
+        claims = self._hold.hold.claims if self._hold is not None else ()
+        return next(
+            (Decimal(claim.amount) for claim in claims if claim.key.unit == money.CURRENCY and claim.amount), None
+        )
 
     def disown(self) -> None:
         """In a forked child: the call is the parent's to end."""
@@ -236,9 +261,9 @@ class Call:
     def _end_with(self, reading: Reading, *, whole: bool = False, error: BaseException | None = None) -> None:
         """End with what the response said. A stream that stated its end is whole, wherever the reader stopped."""
         whole = whole or reading.complete
-        if reading.pending and reading.response_id is not None and (whole or self._request.background):
+        if reading.pending and reading.response_id is not None and (whole or self.request.background):
             self.awaits = self.streaming = True
-            self._request = structs.replace(self._request, body=b"")  # it may wait for long, and nobody asks for that
+            self.request = structs.replace(self.request, body=b"")  # it may wait for long, and nobody asks for that
             background.wait(reading.response_id, self)
             return
         cut = error is not None or not whole
@@ -252,7 +277,7 @@ class Call:
             doubt = "the stream stated no usage (stream_options.include_usage asks for it)"
         if doubt and not reading.unreadable:
             reading = self._at_least(reading)
-        cost = cost_of(self._request, reading)
+        cost = cost_of(self.request, reading)
         failure = None if error is None else Failure.of_error(error)
         broken = reading.error or (failure.name if failure is not None and not failure.given_up else None)
         outcome = "error" if reading.error is not None else "cut" if cut else "ok"
@@ -260,7 +285,7 @@ class Call:
 
     def _at_least(self, reading: Reading) -> Reading:
         """`reading`, with what was surely used by then where it states less."""
-        stated = reading.usage or Usage(input_tokens=input_tokens(self._request))
+        stated = reading.usage or Usage(input_tokens=input_tokens(self.request))
         return structs.replace(
             reading, usage=replace(stated, output_tokens=max(stated.output_tokens, reading.output_events))
         )
@@ -273,27 +298,54 @@ class Call:
         open_calls.remove(self)
         tellers = counted.passed(self._passing) if self._passing is not None else frozenset()
         usage = reading.usage if reading is not None else None
-        if self._hold is not None:
-            STORE.settle(self._hold, _spend(self._hold, cost, reading))
+        tokens = reading.total_tokens if usage is not None and reading is not None else None
+        with guard("charging a call to its budgets"):
+            self._pays(outcome, Spend(cost.amount, tokens))
+        if outcome != "refused":
+            with guard("adding up what a budget's calls spent"):
+                self._adds_up(reading, cost)
         if reading is not None:
-            models = frozenset({self._request.model, reading.model} - {None})
+            models = frozenset({self._said_model, self.request.model, reading.model} - {None})
             counted.add(reading.response_id, models, usage, tellers)
-        if usage is not None:
-            learn(self._request.model, usage.output_tokens)
+        if usage is not None and outcome == "ok":
+            learn(self.request, usage, self._dimensions.get("role"))
         if cost.status == "unknown" and outcome == "ok":
-            _say_once(self._request, cost.reason)
+            _say_once(self.request, cost.reason)
         with guard("putting a call on its span"):
             self._onto_span(outcome, reading, cost, error)
+
+    def _pays(self, outcome: str, spend: Spend) -> None:
+        """Put what was spent in the place of what was held; a call that another process made held nothing."""
+        if spend.usd is not None and spend.tokens is None:  # nothing was sent, or the provider failed it
+            spend = Spend(spend.usd, 0)
+        if self._hold is not None:
+            settle(self._hold, spend, self.request.model, self._span)
+        elif outcome != "refused":
+            charge(self._budgets, spend, self.request.model, self._span)
+
+    def _adds_up(self, reading: Reading | None, cost: Cost) -> None:
+        """Into what the budgets' reports show."""
+        claims = self._hold.hold.claims if self._hold is not None else ()
+        tally.add_call(
+            [claim.key for claim in claims] or [budget.key() for budget in self._budgets],
+            self._dimensions,
+            provider=self.request.provider,
+            model=(reading.model if reading is not None else None) or self.request.model,
+            usages=reading.usages if reading is not None else (),
+            cost=cost,
+        )
 
     def _onto_span(self, outcome: str, reading: Reading | None, cost: Cost, error: str | None) -> None:
         self._attributes = {
             semconv.CALL_OUTCOME: outcome,
             semconv.CALL_ATTEMPTS: self._attempts,
-            **live_span.cost_attributes(cost),
+            **({} if self._repeated else live_span.cost_attributes(cost)),
             **live_span.budget_attributes(self._budgets, self._dimensions),
-            **call_span.answered(reading),
+            **call_span.answered(self.request, reading),
             **call_span.failed(self._failures),
         }
+        if self.request.model != self._said_model:
+            self._attributes[semconv.CALL_DOWNGRADED_TO] = self.request.model
         if error is not None:
             self._attributes[semconv.ERROR_TYPE] = error
             self._span.set_status(StatusCode.ERROR)
@@ -310,27 +362,32 @@ class Call:
         if self._standing:
             below = self._span.get_span_context()
             times = self._started, time.time_ns()
-            figures = lost_spans.Figures(self._request, self._dimensions, self._attributes, below, *times)
+            figures = lost_spans.Figures(self.request, self._dimensions, self._attributes, below, *times)
             self._unless_lost = lost_spans.watch(self._standing[0], figures)
 
     def _asked(self) -> dict[str, Any]:
         """What was asked, for a span that says it in another way or not at all; which operation, it may know better."""
-        asked = call_span.asked(self._request, self._dimensions)
+        asked = call_span.asked(self.request, self._dimensions)
+        asked[semconv.GEN_AI_REQUEST_MODEL] = self._said_model
         stated = getattr(self._span, "attributes", None) or {}
         if semconv.GEN_AI_OPERATION_NAME in stated:
             del asked[semconv.GEN_AI_OPERATION_NAME]
-        if semconv.GEN_AI_PROVIDER_NAME in stated and not self._request.known_provider:
+        if semconv.GEN_AI_PROVIDER_NAME in stated and not self.request.known_provider:
             del asked[semconv.GEN_AI_PROVIDER_NAME]
         return asked
 
 
-def _spend(hold: Hold, cost: Cost, reading: Reading | None) -> Spend:
-    """What a call takes from its budgets: what it cost, or, where nobody knows that, what was held for it."""
-    unknown = cost.amount is None
-    tokens = hold.ask.tokens if unknown else 0
-    if reading is not None and reading.usage is not None:
-        tokens = reading.total_tokens
-    return Spend(hold.ask.usd if unknown else cost.amount, tokens)
+class _GivenUp:
+    """A call that the application gave up with `error` while a budget had it wait."""
+
+    ended = False
+
+    def __init__(self, call: Call, error: BaseException) -> None:
+        self._call, self._error = call, error
+
+    def stream_ends(self) -> None:
+        """The call ends."""
+        self._call._stays(self._error)  # noqa: SLF001 - of this module
 
 
 _MOST_SAID = 1000

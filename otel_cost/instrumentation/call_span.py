@@ -9,6 +9,9 @@ from opentelemetry import trace
 from opentelemetry.trace import SpanKind
 
 from otel_cost import live_span, money, semconv
+from otel_cost.metering import terms_of
+from otel_cost.pricing import terms
+from otel_cost.pricing.names import tier_id
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -53,8 +56,8 @@ def asked(request: Request, dimensions: Mapping[str, str]) -> dict[str, Any]:
     return attributes
 
 
-def answered(reading: Reading | None) -> Mapping[str, Any]:
-    """Attributes: what the answer said."""
+def answered(request: Request, reading: Reading | None) -> Mapping[str, Any]:
+    """Attributes: what the answer to `request` said."""
     if reading is None:
         return {}
     found: dict[str, Any] = live_span.usage_attributes(reading.usage) if reading.usage is not None else {}
@@ -62,9 +65,14 @@ def answered(reading: Reading | None) -> Mapping[str, Any]:
         found[semconv.GEN_AI_RESPONSE_MODEL] = reading.model
     if reading.response_id is not None:
         found[semconv.GEN_AI_RESPONSE_ID] = reading.response_id
+    if (tier := tier_id(reading.service_tier)) is not None:
+        found[semconv.CALL_SERVICE_TIER] = tier
+    if (stated := terms.text_of(terms_of(request, reading))) is not None:
+        found[semconv.COST_PRICE_TERMS] = stated
     return found
 
 
+@money.exactly
 def failed(failures: Sequence[Failure]) -> Mapping[str, Any]:
     """Attributes: each failed attempt, and what those that broke off may have cost beside the call's own cost."""
     if not failures:

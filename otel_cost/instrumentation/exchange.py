@@ -8,7 +8,7 @@ that passes by, piece by piece (`Passing`).
 from __future__ import annotations
 
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote
 
 from opentelemetry import context
@@ -31,8 +31,10 @@ if TYPE_CHECKING:
 
     from opentelemetry.context import Context
 
+    from otel_cost.budgets import Steps
     from otel_cost.instrumentation.attempts import Attempts
     from otel_cost.instrumentation.call import Call
+    from otel_cost.instrumentation.outgoing import Outgoing
     from otel_cost.instrumentation.passing import Passing
     from otel_cost.usage import Request
     from otel_cost.usage.reading import Reader
@@ -44,34 +46,10 @@ _METHODS = frozenset({"GET", "POST"})
 _IN_FLIGHT = context.create_key("otel_cost.in-flight")
 
 
-class Outgoing(Protocol):
-    """A request that a client is about to send."""
-
-    @property
-    def method(self) -> str:
-        """The method, in upper case."""
-
-    @property
-    def url(self) -> str:
-        """Where it goes."""
-
-    @property
-    def headers(self) -> MutableMapping[str, str]:
-        """What it carries, by name in whatever case; a change of it is sent."""
-
-    def body(self) -> bytes:
-        """What it carries; empty where that is a stream that can be read only once."""
-
-    def replace_body(self, body: bytes) -> bool:
-        """Have `body` sent instead, and its length with it; the application's own request stays as it is.
-
-        Returns whether that is done. It must not be where what the answer's `Passing.feed` and `rest` return, and the
-        body that `answered_whole` returns, cannot take the place of what came off the wire.
-        """
-
-
-def begin(outgoing: Outgoing) -> Exchange | Aside | None:
+def begin(outgoing: Outgoing) -> Steps[Exchange | Aside | None]:
     """The exchange that `outgoing` opens, where it is one with a model or its provider.
+
+    Its call may have to wait for others, or for a person.
 
     One client may send by way of another, such as httpx by way of aiohttp. That is one exchange: the outer client's.
 
@@ -87,8 +65,8 @@ def begin(outgoing: Outgoing) -> Exchange | Aside | None:
             return Aside(outgoing.url, outgoing.headers) if _must_keep(outgoing) else None
         if asked.retrieves is not None:
             return Retrieval(outgoing, asked)
-        call, around = attempts.begin(asked)
-        return Exchange(outgoing, asked, call, around).asks_for_usage()
+        call, around = yield from attempts.begin(asked, outgoing)
+        return Exchange(outgoing, call.request, call, around).asks_for_usage()
     return None
 
 

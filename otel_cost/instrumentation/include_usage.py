@@ -33,7 +33,7 @@ def asking(request: Request, url: str, headers: Mapping[str, str]) -> bytes | No
     wanted = request.stream and request.include_usage is None and request.wire_format.usage_on_request
     if not wanted or request.provider not in TAKES_INCLUDE_USAGE or not settings.get(settings.INCLUDE_USAGE):
         return None
-    if _endpoint(url) in _refusing or any(name in headers for name in _SIGNED):
+    if _endpoint(url) in _refusing or is_signed(headers):
         return None
     body = request.body.strip()
     if not (body.startswith(b"{") and body.endswith(b"}")):  # JSON in UTF-16, which nobody sends
@@ -48,6 +48,11 @@ def _asking_more(body: bytes) -> bytes | None:
     if not isinstance(options, dict):
         return None
     return json.dumps({**fields, "stream_options": {**options, "include_usage": True}}).encode()
+
+
+def is_signed(headers: Mapping[str, str]) -> bool:
+    """Whether `headers` sign or sum up the body, which must then stay as it is."""
+    return any(name in headers for name in _SIGNED)
 
 
 def may_refuse(status: int) -> bool:

@@ -7,17 +7,28 @@ import threading
 import time
 from contextlib import suppress
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from otel_cost.instrumentation import lost_spans
 from otel_cost.safety import after_fork_in_child
 
 if TYPE_CHECKING:
     from otel_cost.instrumentation.call import Call
-    from otel_cost.instrumentation.passing import Passing
+
+
+class Ending(Protocol):
+    """What ends a call: a response that was passing by, or a call that was waiting to leave."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether there is nothing to end."""
+
+    def stream_ends(self) -> None:
+        """The call ends."""
+
 
 _open: set[Call] = set()
-_abandoned: SimpleQueue[Passing] = SimpleQueue()
+_abandoned: SimpleQueue[Ending] = SimpleQueue()
 _collecting: int | None = None
 
 
@@ -36,14 +47,20 @@ def has(response_id: str) -> bool:
     return any(call.response_id == response_id for call in tuple(_open))
 
 
+def life() -> object:
+    """Something that changes as long as calls go on: an answer is on its way, or one passes by."""
+    calls = tuple(_open)
+    return object() if any(call.in_flight for call in calls) else sum(call.taken for call in calls)
+
+
 def note_collection(phase: str, _: object) -> None:
     """A callback for `gc.callbacks`: remember which thread is collecting garbage."""
     global _collecting  # noqa: PLW0603 - one collector, one note
     _collecting = threading.get_ident() if phase == "start" else None
 
 
-def close(passing: Passing) -> None:
-    """A response that was passing by is closed or gone.
+def close(passing: Ending) -> None:
+    """A response that was passing by is closed or gone; or a call that was waiting to leave is.
 
     Garbage collection can strike inside any lock of this thread, a span exporter's too, so nothing is ended there and
     then: whoever comes by next does it.

@@ -1,4 +1,4 @@
-"""Carry who pays, and the budgets, into the threads that a context starts.
+"""Carry who pays, the budgets, and which calls are under way above, into the threads that a context starts.
 
 Python gives a new thread an empty context, and the OpenTelemetry instrumentation for threads is not released for every
 SDK. Only our own members are carried: the application's traces stay as they are.
@@ -8,18 +8,29 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import wrapt
 
 from otel_cost import attribution
+from otel_cost.budgets import lineage, under_way
 from otel_cost.safety import guard
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from otel_cost.attribution import Carried
+    from otel_cost.budgets.lineage import Open
+    from otel_cost.budgets.under_way import Begun
+
+
+class _Inherited(NamedTuple):
+    who: Carried | None
+    above: tuple[Open, ...]
+    begun: Begun
+
 
 _submitting = threading.local()
 
@@ -30,9 +41,11 @@ def wrap_threads() -> None:
     wrapt.wrap_function_wrapper(ThreadPoolExecutor, "submit", _submit)
 
 
-def _carried() -> Carried | None:
+def _carried() -> _Inherited | None:
+    """What a thread that starts here inherits; None where there is nothing."""
     with guard("carrying attribution into a thread"):
-        return attribution.carried()
+        found = _Inherited(attribution.carried(), lineage.begun_above(), under_way.begun())
+        return found if found.who is not None or found.above or found.begun else None
     return None
 
 
@@ -53,6 +66,7 @@ def _submit(wrapped: Callable[..., Any], _: object, args: tuple[Any, ...], kwarg
         _submitting.now = False
 
 
-def _run(inherited: Carried, run: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    with attribution.inheriting(inherited):
+def _run(inherited: _Inherited, run: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    who = attribution.inheriting(inherited.who) if inherited.who is not None else nullcontext()
+    with who, lineage.inheriting(inherited.above), under_way.under_way(inherited.begun):
         return run(*args, **kwargs)

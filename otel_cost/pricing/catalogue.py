@@ -59,6 +59,12 @@ class Listed:
                 yield set(variant.when), _read(variant.prices)[0]
 
     @property
+    def window(self) -> int | None:
+        """How many tokens it takes in; None where the table does not say."""
+        window: int | None = self._model.context_window
+        return window
+
+    @property
     def is_hourly(self) -> bool:
         """Whether a price holds at some hours only."""
         dated = self._model.prices if isinstance(self._model.prices, list) else []
@@ -95,6 +101,15 @@ def find(provider: str, model: str) -> Listed | None:
     if undated and (found := _find(providers, provider, undated)):
         return Listed(found[1], own=found[0] == provider, doubt="this version of the model")
     return None
+
+
+def maker_of(model: str) -> str | None:
+    """The provider whose models are called like `model`; None where no name tells."""
+    try:
+        provider, _ = load().find_provider_model(model, None, None, None)
+    except LookupError:
+        return None
+    return str(provider.id)
 
 
 _SAME_PRICES: Final = ("openai", "anthropic")

@@ -41,7 +41,7 @@ def check(file: Path) -> None:
     table = tables.read(text, str(file), f"file:{file.name}")
     for problem in (*table.problems, *_mistyped(text, file)):
         click.echo(problem, err=True)
-    click.echo(f"{table.version}: {len(table.items)} can be read, {len(table.problems)} cannot")
+    click.echo(f"{table.version}: {len(table.items) + len(table.charges)} can be read, {len(table.problems)} cannot")
     if table.problems:
         raise click.exceptions.Exit(1)
 

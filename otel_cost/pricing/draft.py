@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from otel_cost.pricing import catalogue, names
 from otel_cost.pricing.meters import METERS
 from otel_cost.pricing.plan import ARITHMETIC, lay_out
 from otel_cost.pricing.tables import Asked
+from otel_cost.pricing.terms import is_ordinary
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -17,9 +18,6 @@ if TYPE_CHECKING:
     from otel_cost.pricing.catalogue import Listed
     from otel_cost.pricing.plan import Plan, Steps
     from otel_cost.pricing.tables import Item, Table
-
-_ORDINARY: Final = frozenset({"global", "not_available", "standard", "default", "auto", "none", ""})
-"""Values of a term that mean the standard price."""
 
 
 class _Draft:
@@ -108,7 +106,7 @@ class _Draft:
         if asked.tier and "service_tier" not in self._met:
             doubts.append(f"service tier {asked.tier!r}")
         for term, value in asked.terms.items():
-            if value.lower() not in _ORDINARY and term not in self._met:
+            if not is_ordinary(value) and term not in self._met:
                 doubts.append(f"{term} {value!r}")
         return lay_out(
             self._prices,

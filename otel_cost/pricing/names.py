@@ -25,7 +25,8 @@ _ALIASES: Final[dict[str, str]] = {
     "fireworks": "fireworks-ai",
     "github-copilot": "copilot github.copilot",
     "google": "gcp.gemini gcp.vertex-ai gcp.gen-ai gcp gemini vertex vertex-ai vertexai google-gla google-vertex "
-    "google-genai google-vertexai google-ai google-ai-studio vertex-ai-beta",
+    "google-genai google-vertexai google-ai google-ai-studio google-genai-ai vertex-ai-beta "
+    "gcp.vertex.agent",
     "huggingface": "hf hugging-face huggingface-hub",
     "ibm-watsonx": "ibm.watsonx.ai watsonx watsonx.ai ibm",
     "minimax": "minimaxi",
@@ -35,7 +36,7 @@ _ALIASES: Final[dict[str, str]] = {
     "openrouter": "open-router",
     "perplexity": "perplexity-ai pplx",
     "together": "together-ai togetherai",
-    "vercel": "vercel-ai-gateway vercel-gateway ai-gateway",
+    "vercel": "vercel-ai-gateway vercel-gateway ai-gateway gateway",
     "voyageai": "voyage voyage-ai",
     "x-ai": "xai",
     "zai": "z-ai z.ai zai-org",

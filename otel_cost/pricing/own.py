@@ -22,6 +22,7 @@ from opentelemetry.instrumentation.utils import suppress_instrumentation
 
 from otel_cost import settings
 from otel_cost.pricing import tables
+from otel_cost.toml_file import Complaints, TextFile
 
 if TYPE_CHECKING:
     from otel_cost.pricing.tables import Table
@@ -40,9 +41,8 @@ class PriceFile:
     every = _LOOK_EVERY
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        self._seen: object = None
-        self._complaints = _Complaints()
+        self._path, self._file = path, TextFile(path)
+        self._complaints = Complaints(_logger, settings.PRICES.name)
 
     def first(self) -> Table | None:
         """What is there at once, without waiting for anything."""
@@ -51,18 +51,14 @@ class PriceFile:
     def look(self, now: Table | None) -> Table | None:
         """The prices, where they are others than `now`; None where these stay."""
         try:
-            stat = self._path.stat()
-            seen = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
-            if seen == self._seen:
-                return None
-            text = self._path.read_text("utf-8")
+            text = self._file.changed()
         except (OSError, UnicodeDecodeError) as error:
-            self._seen = None
             self._complaints.are(f"{self._path} cannot be read: {error}; {_LAST_GOOD}")
             return None
-        self._seen = seen
+        if text is None:
+            return None
         found = tables.read(text, str(self._path), f"file:{self._path.name}")
-        if now is not None and not found.items:  # as it also is for a moment while somebody writes it
+        if now is not None and found.is_empty:  # as it also is for a moment while somebody writes it
             self._complaints.are(*found.problems, f"{self._path} has no price that can be read; {_LAST_GOOD}")
             return None
         self._complaints.are(*(f"{problem} (passed over)" for problem in found.problems))
@@ -84,7 +80,7 @@ class PriceUrl:
         self._version = f"url:{parts.hostname}"
         self._etag: str | None = None
         self._kept = settings.data_folder() / "prices" / f"{hashlib.sha256(url.encode()).hexdigest()[:16]}.toml"
-        self._complaints = _Complaints()
+        self._complaints = Complaints(_logger, settings.PRICES.name)
 
     def first(self) -> Table | None:
         """What was fetched last, by this or another process."""
@@ -106,7 +102,7 @@ class PriceUrl:
         if now is not None and found.version == now.version:
             self._complaints.are()
             return None
-        if (found.problems and now is not None) or not found.items:  # half a file, or a page that says sorry
+        if (found.problems and now is not None) or found.is_empty:  # half a file, or a page that says sorry
             self._etag = None
             self._complaints.are(*found.problems, f"{self._name} is not what it should be; {_LAST_GOOD}")
             return None
@@ -147,16 +143,3 @@ class PriceUrl:
             Path(new.name).replace(self._kept)
         except OSError as error:
             self._complaints.are(f"{self._name} cannot be kept in {self._kept.parent}: {error}")
-
-
-class _Complaints:
-    """What is wrong with the prices of one place: said once, until something else is, or nothing was."""
-
-    def __init__(self) -> None:
-        self._said: tuple[str, ...] = ()
-
-    def are(self, *complaints: str) -> None:
-        if complaints != self._said:
-            self._said = complaints
-            for complaint in complaints:
-                _logger.warning("%s: %s", settings.PRICES.name, complaint)

@@ -7,7 +7,7 @@ the cached tokens. So each charge knows with which sign every field of `Usage` c
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final
@@ -28,7 +28,10 @@ _add, _multiply = ARITHMETIC.add, ARITHMETIC.multiply
 _FIELDS: Final = tuple(METERS)
 _AT: Final = {name: index for index, name in enumerate(_FIELDS)}
 _INPUT: Final = _AT["input_tokens"]
+_OUTPUT: Final = _AT["output_tokens"]
 _SECONDS: Final = _AT["audio_seconds"]
+_FREE: Final = Decimal(0)
+_PLAIN: Final = frozenset({"input", "read"})
 _values: Callable[[Usage], tuple[Any, ...]] = attrgetter(*_FIELDS)
 
 
@@ -46,6 +49,7 @@ class _Charge:
         price: US dollars a unit.
         steps: its other prices, by how large the whole input is: from more than so many tokens on.
         guessed: whether nobody publishes a price for just this, and a like one stands in.
+        is_output: whether it is for tokens of output.
     """
 
     meter: str
@@ -55,14 +59,15 @@ class _Charge:
     price: Decimal
     steps: Steps
     guessed: bool
+    is_output: bool
 
-    def left(self, values: tuple[Any, ...]) -> Any:
+    def left(self, values: Any) -> Any:
         """How much of it there is after its parts; below 0 where these are more than the whole."""
         count = values[self.at]
         for at in self.less:
-            count -= values[at]
+            count = count - values[at]  # not in place: it may be an array of many calls' counts
         for at in self.more:
-            count += values[at]
+            count = count + values[at]
         return count
 
     def stepped(self, input_tokens: int) -> Decimal:
@@ -72,6 +77,10 @@ class _Charge:
             if input_tokens > start:
                 price = stepped
         return price
+
+    def dearest(self, input_tokens: int) -> Decimal:
+        """US dollars a unit at most, for an input of up to this size."""
+        return max(self.price, *(stepped for start, stepped in self.steps if input_tokens > start), _FREE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +94,7 @@ class Plan:
         doubts: what the prices do not cover whatever the usage, such as a service tier without a price.
         version: which prices these are.
         least_seconds: the shortest sound that is charged.
+        wholes: those of the charges that are for a whole meter, by the index of its field.
     """
 
     charges: tuple[_Charge, ...]
@@ -93,12 +103,11 @@ class Plan:
     doubts: tuple[str, ...]
     version: str
     least_seconds: int = 0
+    wholes: Mapping[int, _Charge] = field(default_factory=dict)
 
     def cost(self, usage: Usage) -> tuple[Decimal | None, list[str]]:
         """US dollars for `usage`, unrounded, and what in it has no price. None where nothing of it has one."""
-        values = _values(usage)
-        if 0 < values[_SECONDS] < self.least_seconds:
-            values = (*values[:_SECONDS], self.least_seconds, *values[_SECONDS + 1 :])
+        values = self._charged(_values(usage))
         amount, doubts = self.per_request, [*self.doubts]
         for charge in self.charges:
             count = charge.left(values) if charge.less else values[charge.at]
@@ -113,6 +122,57 @@ class Plan:
             return amount, doubts
         nothing = not any(values[charge.at] for charge in self.charges)
         return (None if nothing else amount), missing + doubts
+
+    def lines(self, usage: Usage) -> list[tuple[str, Any, Decimal]]:
+        """What `cost` adds up: for each meter that is charged, how much of it, and US dollars for that, unrounded."""
+        values = self._charged(_values(usage))
+        found: list[tuple[str, Any, Decimal]] = [("requests", 1, self.per_request)] if self.per_request else []
+        for charge in self.charges:
+            count = charge.left(values)
+            if count > 0:
+                price = charge.stepped(values[_INPUT])
+                found.append((charge.meter, count, _multiply(price, count)))
+        return found
+
+    def of_text(self, input_tokens: int, output_tokens: int) -> Decimal | None:
+        """US dollars for so many tokens of plain text: what `cost` says of them, in a fraction of its time."""
+        amount = self.per_request
+        for at, tokens in ((_INPUT, input_tokens), (_OUTPUT, output_tokens)):
+            if tokens:
+                charge = self.wholes.get(at)
+                if charge is None:
+                    return None
+                amount = _add(amount, _multiply(charge.stepped(input_tokens) if charge.steps else charge.price, tokens))
+        return amount
+
+    def most(self, input_tokens: int, output_tokens: int, kinds: frozenset[str]) -> Decimal | None:
+        """US dollars for so many tokens, unrounded, each at the dearest price that it may have.
+
+        None where one of them has no price. A token is charged once, by one of the charges that it may come under.
+
+        Args:
+            input_tokens: at most, so that every step of a price up to there counts.
+            output_tokens: of any kind.
+            kinds: what input may be beside plain and cached text, such as ``write`` or ``image``.
+        """
+        if (input_tokens and _INPUT in self.unpriced) or (output_tokens and _OUTPUT in self.unpriced):
+            return None
+        allowed = kinds | _PLAIN
+        of_input = of_output = _FREE
+        for charge in self.charges:
+            price = charge.dearest(input_tokens) if charge.steps else charge.price
+            if charge.is_output:
+                of_output = max(of_output, price)
+            elif price > of_input and METERS[charge.meter].kinds <= allowed:
+                of_input = price
+        amount = _add(self.per_request, _multiply(of_input, input_tokens))
+        return _add(amount, _multiply(of_output, output_tokens))
+
+    def _charged(self, values: tuple[Any, ...]) -> tuple[Any, ...]:
+        """`values`, with the shortest sound that is charged in the place of a shorter one."""
+        if 0 < values[_SECONDS] < self.least_seconds:
+            return (*values[:_SECONDS], self.least_seconds, *values[_SECONDS + 1 :])
+        return values
 
     def _missing(self, values: tuple[Any, ...]) -> list[str]:
         """What was used and has no price. Sound is charged by its tokens or by its time, so one of them will do."""
@@ -147,11 +207,13 @@ def lay_out(
             price=steps[0][1],
             steps=steps[1:],
             guessed=name in guesses,
+            is_output="output" in METERS[name].kinds,
         )
         for name, steps in priced.items()
     )
     unpriced = tuple(_AT[name] for name in WHOLES if name not in priced)
-    return Plan(charges, per_request, unpriced, doubts, version, least_seconds)
+    wholes = {charge.at: charge for charge in charges if charge.meter in WHOLES}
+    return Plan(charges, per_request, unpriced, doubts, version, least_seconds, wholes)
 
 
 def _fields(signs: dict[str, int], sign: int, without: str = "") -> tuple[int, ...]:

@@ -16,11 +16,13 @@ from otel_cost.pricing.importing import late
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from decimal import Decimal
 
     from otel_cost.pricing.plan import Plan
     from otel_cost.usage import Usage
 
 _NO_PRICE: Final = "no price for"
+_AWAITED: Final = f"the prices that {settings.PRICES.name} names were not there yet"
 
 are_loaded = sources.are_loaded
 load_in_background = sources.load_in_background
@@ -61,8 +63,99 @@ def price(
         return Cost.unknown(f"{_NO_PRICE} {', '.join(doubts)} of model {model!r} of {provider!r}")
     cost = Cost(money.usd(amount), "known", "local", plan.version)
     if sources.written().awaited:
-        cost = cost.estimated(f"the prices that {settings.PRICES.name} names were not there yet")
+        cost = cost.estimated(_AWAITED)
     return cost.estimated(f"{_NO_PRICE} {', '.join(doubts)}") if doubts else cost
+
+
+def of_text(
+    *, provider: str, model: str, input_tokens: int, output_tokens: int, terms: Mapping[str, str]
+) -> tuple[Decimal | None, str | None]:
+    """What so many tokens of plain text cost now, in US dollars: what `price` says of them, in a fraction of its time.
+
+    None where that is unknown, and then why.
+    """
+    plan = plan_for(provider, model, None, datetime.now(UTC), terms)
+    amount = None if plan is None else plan.of_text(input_tokens, output_tokens)
+    if amount is None:
+        return None, f"{_NO_PRICE} model {model!r} of {provider!r}"
+    return money.usd(amount), None
+
+
+def most(
+    *,
+    provider: str,
+    model: str,
+    input_tokens: int,
+    output_tokens: int,
+    kinds: frozenset[str],
+    tiers: tuple[str | None, ...],
+    terms: Mapping[str, str],
+) -> Cost:
+    """What a call costs at most, whichever of `tiers` it is served at; unknown where any doubt remains.
+
+    Args:
+        provider: as in ``gen_ai.provider.name``.
+        model: as the provider names it.
+        input_tokens: at most.
+        output_tokens: at most.
+        kinds: what its input may be charged as, beside plain and cached text: see `plan.Plan.most`.
+        tiers: service tiers; None for the standard one.
+        terms: what else the price depends on.
+    """
+    moment = datetime.now(UTC)
+    amounts: list[Decimal] = []
+    version = None
+    for tier in tiers:
+        plan = plan_for(provider, model, tier, moment, terms)
+        amount = None if plan is None else plan.most(input_tokens, output_tokens, kinds)
+        if plan is None or amount is None or plan.doubts:
+            what = f"{', '.join(plan.doubts)} of model" if plan is not None and plan.doubts else "model"
+            return Cost.unknown(f"{_NO_PRICE} {what} {model!r} of {provider!r}")
+        amounts.append(amount)
+        version = plan.version
+    if sources.written().awaited:
+        return Cost.unknown(_AWAITED)
+    return Cost(money.usd(max(amounts)), "known", "local", version)
+
+
+def context_window(provider: str, model: str) -> int | None:
+    """How many tokens `model` takes in, as the price table has it; None where that does not say."""
+    found = late("catalogue").find(names.provider_id(provider), model)
+    return None if found is None else found.window
+
+
+def maker_of(model: str) -> str | None:
+    """Who is taken to sell `model` where nobody says it: its maker; None where the price table does not tell."""
+    found: str | None = late("catalogue").maker_of(model.strip().lower())
+    return found
+
+
+def price_units(name: str, units: Decimal, at: datetime | None = None) -> Cost:
+    """What `units` of `name` cost, which is no call to a model, by the user's prices.
+
+    Args:
+        name: such as ``web_search``.
+        units: how much of it.
+        at: when; now where it is None.
+
+    Returns:
+        A known cost; an unknown one where no unit of it has a price.
+    """
+    moment = datetime.now(UTC) if at is None else _in_utc(at)
+    found = sources.written()
+    for table in reversed(found.tables):
+        for item in reversed(table.charges):
+            if item.holds(name, moment):
+                return Cost(
+                    money.usd(late("plan").ARITHMETIC.multiply(units, item.usd)), "known", "local", table.version
+                )
+    awaited = f": {_AWAITED}" if found.awaited else ""
+    return Cost.unknown(f"{_NO_PRICE} a unit of {name!r}{awaited}")
+
+
+def charge_to_add(name: str) -> str:
+    """What to put into the price file of `OTEL_COST_PRICES` for a unit without a price, the amount left open."""
+    return f"[[charge]]\nname = {_quoted(name)}\nusd_per_unit = …\n"
 
 
 def price_by_first(
@@ -121,9 +214,7 @@ def plan_for(provider: str, model: str, tier: str | None, moment: datetime, term
     A plan is kept while no price changes: for the UTC day, or for the minute where hours matter.
     """
     written = sources.written()
-    day: tuple[object, ...] = (written.generation, provider, model, tier, moment.toordinal())
-    if terms:
-        day = (*day, *sorted(terms.items()))
+    day = (written.generation, *_day(provider, model, tier, moment, terms))
     if day in _plans:
         return _plans[day]
     minute = (*day, moment.hour, moment.minute)
@@ -137,3 +228,13 @@ def plan_for(provider: str, model: str, tier: str | None, moment: datetime, term
         _plans.clear()
     _plans[minute if is_hourly else day] = plan
     return plan
+
+
+def hold_all_day(provider: str, model: str, tier: str | None, moment: datetime, terms: Mapping[str, str]) -> bool:
+    """Whether the prices that `plan_for` gave for a call hold for the whole of its UTC day."""
+    return (sources.written().generation, *_day(provider, model, tier, moment, terms)) in _plans
+
+
+def _day(provider: str, model: str, tier: str | None, moment: datetime, terms: Mapping[str, str]) -> tuple[object, ...]:
+    day = (provider, model, tier, moment.toordinal())
+    return (*day, *sorted(terms.items())) if terms else day

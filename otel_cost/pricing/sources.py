@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import lru_cache
 from itertools import count
 from pathlib import Path
@@ -20,6 +22,8 @@ from otel_cost.pricing.importing import late
 from otel_cost.safety import after_fork_in_child, guard
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from otel_cost.pricing.own import PriceFile, PriceUrl
     from otel_cost.pricing.tables import Table
 
@@ -113,6 +117,7 @@ def facts() -> Table:
 
 
 _sources = _Sources()
+_instead: ContextVar[Written | None] = ContextVar("otel_cost_prices_instead", default=None)
 
 
 def are_loaded() -> bool:
@@ -127,7 +132,17 @@ def load_in_background() -> None:
 
 def written() -> Written:
     """The tables as they stand now."""
-    return _sources.written or _sources.read()
+    return _instead.get() or _sources.written or _sources.read()
+
+
+@contextmanager
+def using(table: Table) -> Iterator[None]:
+    """Within it, and in this thread alone, `table` stands in the place of the user's own prices."""
+    token = _instead.set(Written(next(_generations), (facts(), table)))
+    try:
+        yield
+    finally:
+        _instead.reset(token)
 
 
 def begin_anew() -> None:

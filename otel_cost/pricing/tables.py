@@ -1,7 +1,8 @@
 """Prices that are written down in TOML: the table that ships beside the published prices, and the user's own file.
 
-Each item is a ``[[price]]``: whose prices, of which models, when, for what calls, and then the prices. An item that
-cannot be read is said with its line and passed over; the others hold.
+Each item is a ``[[price]]``: whose prices, of which models, when, for what calls, and then the prices; or a
+``[[charge]]``: the price of a unit of what is no call to a model. An item that cannot be read is said with its line and
+passed over; the others hold.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from otel_cost.pricing import names
 from otel_cost.pricing.plan import ARITHMETIC
+from otel_cost.pricing.units import UnitPrice
+from otel_cost.toml_file import header, line_of, placed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -46,8 +49,8 @@ _PRICES: Final[dict[str, tuple[str, int]]] = {
     "audio_minute": ("audio_seconds", 60),
     "audio_hour": ("audio_seconds", 3_600),
 }
-_HEADER: Final = re.compile(r"^[ \t]*\[\[[ \t]*price[ \t]*\]\]", re.MULTILINE)
-_SPOKEN_LINE: Final = re.compile(r"\(at line (\d+), column \d+\)")
+_HEADER: Final = header("(?:price|charge)")
+_NOTES: Final = ("source", "checked", "note")
 _DAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _PERCENT: Final = re.compile(r"(\d{1,3}(?:\.\d+)?) ?%")
 
@@ -161,6 +164,12 @@ class Table:
     version: str
     items: tuple[Item, ...]
     problems: tuple[str, ...] = ()
+    charges: tuple[UnitPrice, ...] = ()
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether it says nothing."""
+        return not (self.items or self.charges)
 
     def about(self, asked: Asked) -> tuple[Item, ...]:
         """The items that hold for a call, in their order."""
@@ -176,24 +185,28 @@ def read(text: str, name: str, version: str) -> Table:
 
     Its version is `version` and a digest of the text.
     """
-    digest = hashlib.sha256(text.encode()).hexdigest()[:8]
+    digest = hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:8]
     items: list[Item] = []
+    charges: list[UnitPrice] = []
     problems: list[str] = []
     for first, block in _blocks(text):
         try:
             found = tomllib.loads(block, parse_float=Decimal)
-        except tomllib.TOMLDecodeError as error:
-            problems.append(_placed(name, first, str(error)))
+        except (tomllib.TOMLDecodeError, RecursionError) as error:
+            problems.append(placed(name, first, str(error)))
             continue
-        written = found.pop("price", [])
-        if found or not isinstance(written, list):
+        except (ValueError, ArithmeticError):
+            problems.append(f"{name}:{first}: a number in it has too many digits")
+            continue
+        written, charged = found.pop("price", []), found.pop("charge", [])
+        if found or not isinstance(written, list) or not isinstance(charged, list):
             problems.append(f"{name}:{first}: write [[price]] above the keys of each price")
-        for item in written if isinstance(written, list) else []:
-            try:
-                items.append(_item(item))
-            except _UnreadableError as error:
-                problems.append(f"{name}:{_line_of(block, first, error.key)}: {error}")
-    return Table(f"{version}@{digest}", tuple(items), tuple(problems))
+        try:
+            items += [_item(item) for item in (written if isinstance(written, list) else ())]
+            charges += [_unit_price(item) for item in (charged if isinstance(charged, list) else ())]
+        except _UnreadableError as error:
+            problems.append(f"{name}:{line_of(block, first, error.key)}: {error}")
+    return Table(f"{version}@{digest}", tuple(items), tuple(problems), tuple(charges))
 
 
 def texts_at(key: str, text: str) -> Iterator[tuple[int, str]]:
@@ -202,7 +215,7 @@ def texts_at(key: str, text: str) -> Iterator[tuple[int, str]]:
         with suppress(tomllib.TOMLDecodeError, TypeError, AttributeError, ValueError):  # which `read` says
             for item in tomllib.loads(block).get("price", ()):
                 for each in _texts(item.get(key, [])):
-                    yield _line_of(block, first, key), each
+                    yield line_of(block, first, key), each
 
 
 def read_shipped(text: str) -> Table:
@@ -217,19 +230,6 @@ def _blocks(text: str) -> Iterator[tuple[int, str]]:
     for start, end in pairwise(starts):
         if text[start:end].strip():
             yield text.count("\n", 0, start) + 1, text[start:end]
-
-
-def _placed(name: str, first: int, problem: str) -> str:
-    """A problem of TOML itself, with its line in the whole file."""
-    if (spoken := _SPOKEN_LINE.search(problem)) is None:
-        return f"{name}:{first}: {problem}"
-    return f"{name}:{first + int(spoken[1]) - 1}: {_SPOKEN_LINE.sub('', problem).strip()}"
-
-
-def _line_of(block: str, first: int, key: str | None) -> int:
-    lines = block.splitlines()
-    found = (n for n, line in enumerate(lines) if key and re.match(rf"\s*{re.escape(key)}\s*=", line))
-    return first + next(found, 0)
 
 
 class _UnreadableError(ValueError):
@@ -248,11 +248,9 @@ def _item(written: Any) -> Item:
     """
     if not isinstance(written, dict):
         raise _UnreadableError(None, "write [[price]] above the keys of each price")
-    known = {**_KEYS, **dict.fromkeys(_PRICES), "source": None, "checked": None, "note": None}
+    known = (*_KEYS, *_PRICES, *_NOTES)
     if unknown := next((key for key in written if key not in known), None):
-        raise _UnreadableError(
-            unknown, f"no such key; there are {', '.join([*_KEYS, *_PRICES, 'source', 'checked', 'note'])}"
-        )
+        raise _UnreadableError(unknown, f"no such key; there are {', '.join(known)}")
     read_out: dict[str, Any] = {}
     for key, value in written.items():
         if key in _KEYS:
@@ -273,6 +271,28 @@ def _item(written: Any) -> Item:
     if not prices and all(change is None for change in changes):
         raise _UnreadableError(None, "it states neither a price nor a discount")
     return item
+
+
+def _unit_price(written: Any) -> UnitPrice:
+    """A ``[[charge]]`` as it is written.
+
+    Raises:
+        _UnreadableError: it cannot be read.
+    """
+    if not isinstance(written, dict):
+        raise _UnreadableError(None, "write [[charge]] above the keys of each charge")
+    if unknown := next((key for key in written if key not in (*_UNIT_KEYS, *_NOTES)), None):
+        raise _UnreadableError(unknown, f"no such key; there are {', '.join([*_UNIT_KEYS, *_NOTES])}")
+    for missing in ("name", "usd_per_unit"):
+        if missing not in written:
+            raise _UnreadableError(None, f"{missing} is missing")
+    read_out = {
+        _UNIT_KEYS[key][0]: _attempt(key, _UNIT_KEYS[key][1], written[key]) for key in written if key in _UNIT_KEYS
+    }
+    found = UnitPrice(**read_out)
+    if found.start and found.end and found.start >= found.end:
+        raise _UnreadableError("until", "it must be later than from")
+    return found
 
 
 def _attempt(key: str, reads: Callable[[Any], Any], value: Any) -> Any:
@@ -364,4 +384,10 @@ _KEYS: Final[dict[str, tuple[str, Callable[[Any], Any]]]] = {
     "least_seconds": ("least_seconds", _count),
     "token_factor": ("token_factor", _usd),
     "discount": ("discount", _discount),
+}
+_UNIT_KEYS: Final[dict[str, tuple[str, Callable[[Any], Any]]]] = {
+    "name": ("names", lambda value: tuple(_texts(value))),
+    "usd_per_unit": ("usd", _usd),
+    "from": ("start", _moment),
+    "until": ("end", _moment),
 }

@@ -31,7 +31,7 @@ class Reader:
         self._stated, self._piece = _marks(wire_format)
         self._pieces = tuple(f'"{name}"'.encode() for name in wire_format.pieces)
         self._held: list[bytes] = []
-        self._size = 0  # of what is held
+        self._size = self._read_size = 0  # of what is held, and of what was before
         self._at_once = 0  # until it is known who answers
         self._parsed = self._output_events = 0
         self._complete = False
@@ -47,6 +47,11 @@ class Reader:
         """Whether the response has stated its own end."""
         self._read()
         return self._complete or self._framer.complete
+
+    @property
+    def taken(self) -> int:
+        """How many bytes it has taken."""
+        return self._read_size + self._size
 
     @property
     def response_id(self) -> str | None:
@@ -71,6 +76,7 @@ class Reader:
     def _read(self) -> None:
         """Read the pieces that are held."""
         encoded, self._held, self._size = b"".join(self._held), [], 0
+        self._read_size += len(encoded)
         for plain in self._decoder.steps(encoded):
             for document in self._framer.feed(self._to_be_fed(plain)):
                 self._event(document)

@@ -50,6 +50,7 @@ class Request(msgspec.Struct, frozen=True):
         retrieves: the id of a response that another call asked for and this one only states again, as a poll of a
             background response does; None mostly.
         terms: what the URL says that its price may depend on.
+        body: what it carries, for those who must know all of it.
     """
 
     wire_format: WireFormat

@@ -58,8 +58,12 @@ class Reading(msgspec.Struct, frozen=True):
     @property
     def total_tokens(self) -> int:
         """All tokens that are charged, those of further passes too: what a budget in tokens counts."""
-        usages = (*((self.usage,) if self.usage is not None else ()), *(usage for _, usage in self.shares))
-        return sum(usage.total_tokens for usage in usages)
+        return sum(usage.total_tokens for usage in self.usages)
+
+    @property
+    def usages(self) -> tuple[Usage, ...]:
+        """What each pass used."""
+        return (*((self.usage,) if self.usage is not None else ()), *(usage for _, usage in self.shares))
 
 
 Path = tuple[str, ...]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import wrapt
 
+from otel_cost.budgets import finish_async
 from otel_cost.instrumentation.clients.bodies import bytes_of
 from otel_cost.instrumentation.exchange import begin, hop, plain
 from otel_cost.instrumentation.open_calls import close
@@ -27,7 +28,7 @@ def wrap(module: Any) -> None:
         wrapped: Callable[..., Awaitable[Any]], session: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
         outgoing = _Outgoing(session, args, kwargs)
-        exchange = begin(outgoing)
+        exchange = await finish_async(begin(outgoing))
         if exchange is None:
             return await wrapped(*args, **kwargs)
         answered = None
@@ -90,6 +91,12 @@ class _Outgoing:
             return bytes_of(self._session.json_serialize(document))
         except (TypeError, ValueError):  # which the application is about to hear from the session
             return b""
+
+    def ask_instead(self, body: bytes) -> bool:
+        self.headers.setdefault("content-type", "application/json")
+        self._kwargs.pop("json", None)
+        self._kwargs["data"] = body
+        return True
 
     def replace_body(self, _: bytes) -> bool:
         return False

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial, wraps
 from typing import TYPE_CHECKING, Any
 
+from otel_cost.budgets import finish, finish_async
 from otel_cost.instrumentation.exchange import begin, hop, is_looked_at
 from otel_cost.instrumentation.open_calls import close
 from otel_cost.instrumentation.wrapping import put_in_place
@@ -39,13 +40,13 @@ def _sending(module: Any, tee: type, wrapped: Callable[..., Any]) -> Callable[..
     @wraps(wrapped)
     def send(self: Any, request: Any, **options: Any) -> Any:
         outgoing = _Outgoing(module, request)
-        exchange = begin(outgoing)
+        exchange = finish(begin(outgoing))
         if exchange is None:
             return wrapped(self, request, **options)
         with exchange:
             response = wrapped(self, outgoing.request, **options)
             if exchange.may_be_refused(response.status_code) and exchange.is_refused(_error(module, response)):
-                response = wrapped(self, request, **options)
+                response = wrapped(self, outgoing.said, **options)
         return _read(exchange, outgoing.hidden_in(response), tee)
 
     return send
@@ -55,7 +56,7 @@ def _sending_async(module: Any, tee: type, wrapped: Callable[..., Awaitable[Any]
     @wraps(wrapped)
     async def send(self: Any, request: Any, **options: Any) -> Any:
         outgoing = _Outgoing(module, request)
-        exchange = begin(outgoing)
+        exchange = await finish_async(begin(outgoing))
         if exchange is None:
             return await wrapped(self, request, **options)
         with exchange:
@@ -63,7 +64,7 @@ def _sending_async(module: Any, tee: type, wrapped: Callable[..., Awaitable[Any]
             if exchange.may_be_refused(response.status_code):
                 error = await _error_async(module, response)
                 if exchange.is_refused(error):
-                    response = await wrapped(self, request, **options)
+                    response = await wrapped(self, outgoing.said, **options)
         return _read(exchange, outgoing.hidden_in(response), tee)
 
     return send
@@ -98,13 +99,15 @@ class _Outgoing:
 
     Attributes:
         request: what is sent: the application's request, or one that stands for it.
+        said: what the application asks, be it for another model.
         url: where it goes.
     """
 
-    __slots__ = ("_module", "_said", "request", "url")
+    __slots__ = ("_applications", "_module", "request", "said", "url")
 
     def __init__(self, module: Any, request: Any) -> None:
-        self._module, self._said, self.request, self.url = module, request, request, str(request.url)
+        self._module, self._applications, self.url = module, request, str(request.url)
+        self.request = self.said = request
 
     @property
     def method(self) -> str:
@@ -120,8 +123,13 @@ class _Outgoing:
         except Exception:  # noqa: BLE001 - httpx and httpx2 each have an error of their own for a body that is a stream
             return b""
 
+    def ask_instead(self, body: bytes) -> bool:
+        self.replace_body(body)
+        self.said = self.request
+        return True
+
     def replace_body(self, body: bytes) -> bool:
-        said = self._said
+        said = self._applications
         headers = self._module.Headers([pair for pair in said.headers.raw if pair[0].lower() != b"content-length"])
         self.request = self._module.Request(
             said.method, said.url, headers=headers, content=body, extensions=said.extensions
@@ -130,8 +138,8 @@ class _Outgoing:
 
     def hidden_in(self, response: Any) -> Any:
         """`response`, which names the application's own request as the one that it answers."""
-        if response.request is self.request:
-            response.request = self._said
+        if response.request is self.request or response.request is self.said:
+            response.request = self._applications
         return response
 
 

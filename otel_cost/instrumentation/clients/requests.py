@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import wrapt
 
+from otel_cost.budgets import finish
 from otel_cost.instrumentation.clients.bodies import bytes_of
 from otel_cost.instrumentation.clients.urllib3 import show
 from otel_cost.instrumentation.exchange import begin, plain
@@ -21,11 +22,13 @@ def wrap(module: Any) -> None:
 
 
 def _send(wrapped: Callable[..., Any], session: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    exchange = begin(_Outgoing(args[0] if args else kwargs["request"]))
+    said = args[0] if args else kwargs.pop("request")
+    outgoing = _Outgoing(said)
+    exchange = finish(begin(outgoing))
     if exchange is None:
-        return wrapped(*args, **kwargs)
+        return wrapped(said, **kwargs)
     with exchange:
-        response = wrapped(*args, **kwargs)
+        response = wrapped(outgoing.request, **kwargs)
     with guard("reading a response"):
         if kwargs.get("stream", session.stream):
             show(exchange, response.raw, response.status_code, response.headers)
@@ -35,25 +38,35 @@ def _send(wrapped: Callable[..., Any], session: Any, args: tuple[Any, ...], kwar
 
 
 class _Outgoing:
-    """A prepared request."""
+    """A prepared request.
+
+    Attributes:
+        request: what is sent: the application's request, or one that stands for it.
+    """
 
     def __init__(self, request: Any) -> None:
-        self._request = request
+        self.request = request
 
     @property
     def method(self) -> str:
-        return str(self._request.method)
+        return str(self.request.method)
 
     @property
     def url(self) -> str:
-        return str(self._request.url)
+        return str(self.request.url)
 
     @property
     def headers(self) -> Any:
-        return self._request.headers
+        return self.request.headers
 
     def body(self) -> bytes:
-        return bytes_of(self._request.body)
+        return bytes_of(self.request.body)
+
+    def ask_instead(self, body: bytes) -> bool:
+        self.request = self.request.copy()
+        self.request.body = body
+        self.request.headers["Content-Length"] = str(len(body))
+        return True
 
     def replace_body(self, _: bytes) -> bool:
         return False

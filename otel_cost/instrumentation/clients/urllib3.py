@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import wrapt
 
+from otel_cost.budgets import finish
 from otel_cost.instrumentation.clients.bodies import bytes_of
 from otel_cost.instrumentation.exchange import begin, plain
 from otel_cost.instrumentation.open_calls import close
@@ -37,7 +38,7 @@ def _open(
     names: tuple[str, ...], wrapped: Callable[..., Any], opener: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Any:
     kwargs = {**dict(zip(names, args, strict=False)), **kwargs}
-    exchange = begin(_Outgoing(opener, kwargs))
+    exchange = finish(begin(_Outgoing(opener, kwargs)))
     if exchange is None:
         return wrapped(**kwargs)
     with exchange:
@@ -79,6 +80,12 @@ class _Outgoing:
 
     def body(self) -> bytes:
         return bytes_of(self._kwargs.get("body"))
+
+    def ask_instead(self, body: bytes) -> bool:
+        self._kwargs["body"] = body
+        for name in [name for name in self.headers if name.lower() == "content-length"]:
+            self.headers[name] = str(len(body))
+        return True
 
     def replace_body(self, _: bytes) -> bool:
         return False

@@ -1,29 +1,35 @@
-"""The table of dialects: what spans of other instrumentations call their figures, and what they mean by them.
-
-A span says which model was called and what that used, and nobody agrees on the names, nor on whether input tokens
-include those read from a cache. The dialect tells the names. Whether one figure includes another is what the dialect
-says unless the figures contradict it, for they must add up: the parts fit into the whole, and the total, where it is
-stated, is the sum. Where they do not tell, the cost is an estimate and the reason says why.
-"""
+"""The table of dialects: what instrumentations call their figures."""
 
 from __future__ import annotations
 
-import json
-from dataclasses import replace
-from functools import lru_cache
-from itertools import product
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from otel_cost import semconv
-from otel_cost.usage import Usage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
 Names = tuple[str, ...]
 """Names of one figure, the first that is there holds."""
+
+
+_CALLS: Final = semconv.INFERENCE_OPERATIONS | {
+    "embedding",  # Spring AI
+    *("chat.completions", "chat.streaming_completions"),  # Semantic Kernel, as all that follow
+    *("text.completions", "text.streaming_completions"),
+}
+"""What the conventions call a call to a model, and what some do who follow them otherwise."""
+_TIERS: Final = (
+    semconv.CALL_SERVICE_TIER,
+    "openai.response.service_tier",
+    "gen_ai.openai.response.service_tier",
+    "gen_ai.response.service_tier",
+    "openai.request.service_tier",
+    "gen_ai.openai.request.service_tier",
+    "gen_ai.request.service_tier",
+)
 
 
 class Dialect(msgspec.Struct, frozen=True):
@@ -42,9 +48,12 @@ class Dialect(msgspec.Struct, frozen=True):
         request_model: the model that was asked for.
         response_model: the model that answered.
         response_id: the provider's id of the response.
+        service_tier: the tier that the provider served it at, else the one that was asked for.
         total: the sum of input and output.
         within: attributes whose text is JSON; its figures are named by their path below the attribute's name.
         cache_inside: whether input tokens include those read from and written to a cache; None where that depends.
+        cache_beside: parts of the names of providers of whose calls neither the input tokens nor the total include
+            them, whatever `cache_inside` says.
         reasoning_inside: whether output tokens include reasoning.
         states_cache: whether it says how many tokens came from a cache, if any did.
         operation_named: whether the name of its span begins with what it is about, before any attribute says it.
@@ -56,16 +65,18 @@ class Dialect(msgspec.Struct, frozen=True):
     scopes: Names = ()
     marks: Names = ()
     kind: Names = (semconv.GEN_AI_OPERATION_NAME,)
-    calls: frozenset[str] = semconv.INFERENCE_OPERATIONS
+    calls: frozenset[str] = _CALLS
     signs: Names = ()
     provider: Names = (semconv.GEN_AI_PROVIDER_NAME, "gen_ai.system")
     before: str = "\n"
     request_model: Names = (semconv.GEN_AI_REQUEST_MODEL,)
     response_model: Names = (semconv.GEN_AI_RESPONSE_MODEL,)
     response_id: Names = (semconv.GEN_AI_RESPONSE_ID,)
+    service_tier: Names = _TIERS
     total: Names = ("gen_ai.usage.total_tokens", "llm.usage.total_tokens")
     within: Names = ()
     cache_inside: bool | None = True
+    cache_beside: Names = ()
     reasoning_inside: bool = True
     states_cache: bool = True
     operation_named: bool = False
@@ -74,8 +85,16 @@ class Dialect(msgspec.Struct, frozen=True):
 
 _USAGE = "gen_ai.usage."
 _GENAI_METERS: Final[Mapping[str, Names]] = {
-    "input_tokens": (semconv.GEN_AI_USAGE_INPUT_TOKENS, f"{_USAGE}prompt_tokens"),
-    "output_tokens": (semconv.GEN_AI_USAGE_OUTPUT_TOKENS, f"{_USAGE}completion_tokens"),
+    "input_tokens": (
+        semconv.GEN_AI_USAGE_INPUT_TOKENS,
+        f"{_USAGE}prompt_tokens",
+        "gen_ai.response.prompt_tokens",
+    ),
+    "output_tokens": (
+        semconv.GEN_AI_USAGE_OUTPUT_TOKENS,
+        f"{_USAGE}completion_tokens",
+        "gen_ai.response.completion_tokens",
+    ),
     "cache_read_tokens": (
         semconv.GEN_AI_USAGE_CACHE_READ_TOKENS,
         f"{_USAGE}cache_read_input_tokens",
@@ -87,6 +106,7 @@ _GENAI_METERS: Final[Mapping[str, Names]] = {
         semconv.GEN_AI_USAGE_CACHE_WRITE_TOKENS,
         f"{_USAGE}cache_creation.input_tokens",
         f"{_USAGE}cache_creation_input_tokens",
+        f"{_USAGE}cache_write_input_tokens",
         f"{_USAGE}cache_write_tokens",
         f"{_USAGE}details.cache_write_tokens",
         f"{_USAGE}details.cache_creation_input_tokens",
@@ -125,11 +145,42 @@ _LOGFIRE_METERS: Final[Mapping[str, Names]] = {
         f"{_RAW}.output_tokens_details.reasoning_tokens",
     ),
 }
+_LANGSMITH_IN, _LANGSMITH_OUT = f"{_USAGE}input_token_details", f"{_USAGE}output_token_details"
 _COUNT = "llm.token_count."
 _DETAILS = "langfuse.observation.usage_details"
 
 GENAI: Final = Dialect("OpenTelemetry GenAI conventions", meters=_GENAI_METERS)
 """What holds where nothing tells another one; with the names that the conventions had earlier."""
+
+_METADATA = "ai.response.providerMetadata"
+_VERCEL_6: Final = Dialect(
+    "Vercel AI SDK 6",
+    marks=(
+        "ai.usage.inputTokenDetails.noCacheTokens",
+        "ai.usage.inputTokenDetails.cacheReadTokens",
+        "ai.usage.inputTokenDetails.cacheWriteTokens",
+    ),
+    kind=("ai.operationId",),
+    calls=frozenset(
+        {
+            *("ai.generateText.doGenerate", "ai.streamText.doStream", "ai.embed.doEmbed", "ai.embedMany.doEmbed"),
+            *("ai.generateObject.doGenerate", "ai.streamObject.doStream"),
+        }
+    ),
+    provider=("gen_ai.system", "ai.model.provider"),
+    before=".",
+    request_model=(semconv.GEN_AI_REQUEST_MODEL, "ai.model.id"),
+    response_model=(semconv.GEN_AI_RESPONSE_MODEL, "ai.response.model"),
+    response_id=(semconv.GEN_AI_RESPONSE_ID, "ai.response.id"),
+    meters={
+        "input_tokens": ("ai.usage.inputTokens",),
+        "output_tokens": ("ai.usage.outputTokens",),
+        "cache_read_tokens": ("ai.usage.inputTokenDetails.cacheReadTokens", "ai.usage.cachedInputTokens"),
+        "cache_write_tokens": ("ai.usage.inputTokenDetails.cacheWriteTokens",),
+        "reasoning_tokens": ("ai.usage.outputTokenDetails.reasoningTokens", "ai.usage.reasoningTokens"),
+    },
+    total=("ai.usage.totalTokens",),
+)
 
 DIALECTS: Final = (
     Dialect(
@@ -159,36 +210,43 @@ DIALECTS: Final = (
         },
         total=(f"{_COUNT}total",),
     ),
+    _VERCEL_6,
     Dialect(
         "Vercel AI SDK",
         marks=("ai.operationId",),
-        kind=("ai.operationId",),
-        calls=frozenset(
-            {
-                *("ai.generateText.doGenerate", "ai.streamText.doStream", "ai.embed.doEmbed", "ai.embedMany.doEmbed"),
-                *("ai.generateObject.doGenerate", "ai.streamObject.doStream"),
-            }
-        ),
-        provider=("gen_ai.system", "ai.model.provider"),
-        before=".",
-        request_model=(semconv.GEN_AI_REQUEST_MODEL, "ai.model.id"),
-        response_model=(semconv.GEN_AI_RESPONSE_MODEL, "ai.response.model"),
-        response_id=(semconv.GEN_AI_RESPONSE_ID, "ai.response.id"),
+        kind=_VERCEL_6.kind,
+        calls=_VERCEL_6.calls,
+        provider=_VERCEL_6.provider,
+        before=_VERCEL_6.before,
+        request_model=_VERCEL_6.request_model,
+        response_model=_VERCEL_6.response_model,
+        response_id=_VERCEL_6.response_id,
+        within=(_METADATA,),
         meters={
             "input_tokens": ("ai.usage.inputTokens", "ai.usage.promptTokens", "ai.usage.tokens"),
             "output_tokens": ("ai.usage.outputTokens", "ai.usage.completionTokens"),
-            "cache_read_tokens": ("ai.usage.cachedInputTokens",),
+            "cache_read_tokens": (
+                "ai.usage.cachedInputTokens",
+                f"{_METADATA}.anthropic.cacheReadInputTokens",
+                f"{_METADATA}.bedrock.usage.cacheReadInputTokens",
+            ),
+            "cache_write_tokens": (
+                f"{_METADATA}.anthropic.cacheCreationInputTokens",
+                f"{_METADATA}.bedrock.usage.cacheWriteInputTokens",
+            ),
             "reasoning_tokens": ("ai.usage.reasoningTokens",),
         },
         total=("ai.usage.totalTokens",),
         cache_inside=None,
+        cache_beside=("anthropic", "bedrock"),
     ),
     Dialect(
         "Langfuse",
         scopes=("langfuse-sdk",),
-        marks=("langfuse.observation.type",),
+        marks=("langfuse.observation.type", _DETAILS),
         kind=("langfuse.observation.type",),
         calls=frozenset({"generation", "embedding"}),
+        signs=("langfuse.observation.model.name",),
         request_model=("langfuse.observation.model.name",),
         response_model=("langfuse.observation.model.name",),
         response_id=(),
@@ -196,13 +254,33 @@ DIALECTS: Final = (
         meters={
             "input_tokens": (f"{_DETAILS}.input", f"{_DETAILS}.input_tokens", f"{_DETAILS}.prompt_tokens"),
             "output_tokens": (f"{_DETAILS}.output", f"{_DETAILS}.output_tokens", f"{_DETAILS}.completion_tokens"),
-            "cache_read_tokens": (f"{_DETAILS}.input_cached_tokens", f"{_DETAILS}.cache_read_input_tokens"),
+            "cache_read_tokens": (
+                f"{_DETAILS}.input_cached_tokens",
+                f"{_DETAILS}.input_cache_read",
+                f"{_DETAILS}.cache_read_input_tokens",
+            ),
             "cache_write_tokens": (f"{_DETAILS}.input_cache_creation", f"{_DETAILS}.cache_creation_input_tokens"),
-            "reasoning_tokens": (f"{_DETAILS}.output_reasoning_tokens",),
+            "reasoning_tokens": (f"{_DETAILS}.output_reasoning_tokens", f"{_DETAILS}.output_reasoning"),
         },
         total=(f"{_DETAILS}.total", f"{_DETAILS}.total_tokens"),
         cache_inside=False,
         reasoning_inside=False,
+    ),
+    Dialect(
+        "LangSmith",
+        scopes=("langsmith",),
+        marks=("langsmith.span.kind",),
+        kind=("langsmith.span.kind",),
+        calls=frozenset({"llm", "embedding"}),
+        within=(_LANGSMITH_IN, _LANGSMITH_OUT),
+        meters={
+            **_GENAI_METERS,
+            "cache_read_tokens": (f"{_LANGSMITH_IN}.cache_read",),
+            "cache_write_tokens": (f"{_LANGSMITH_IN}.cache_creation",),
+            "input_audio_tokens": (f"{_LANGSMITH_IN}.audio",),
+            "reasoning_tokens": (f"{_LANGSMITH_OUT}.reasoning",),
+            "output_audio_tokens": (f"{_LANGSMITH_OUT}.audio",),
+        },
     ),
     Dialect(
         "Logfire",
@@ -242,155 +320,9 @@ DIALECTS: Final = (
         "OpenLLMetry",
         marks=("llm.request.type", "llm.usage.total_tokens", "gen_ai.is_streaming"),
         kind=(semconv.GEN_AI_OPERATION_NAME, "llm.request.type"),
-        calls=semconv.INFERENCE_OPERATIONS | {"completion", "embedding"},
+        calls=_CALLS | {"completion"},
         meters=_GENAI_METERS,
     ),
     Dialect("the Anthropic SDK's own spans", scopes=("com.anthropic.sdk",), meters=_GENAI_METERS, spans_streams=True),
 )
 """The more particular ones; the first that fits holds."""
-_MARKS: Final = {mark: place for place, dialect in enumerate(DIALECTS) for mark in dialect.marks}
-
-
-class Stated(msgspec.Struct, frozen=True):
-    """What a span says of the call that it stands for.
-
-    Attributes:
-        usage: what was used; None where no count is stated.
-        provider: who served it, None where it is not said; so are the others.
-        request_model: the model that was asked for.
-        response_model: the model that answered.
-        response_id: the provider's id of the response.
-        doubt: why `usage` is not certain; None where it is.
-    """
-
-    usage: Usage | None
-    provider: str | None
-    request_model: str | None
-    response_model: str | None
-    response_id: str | None
-    doubt: str | None = None
-
-
-@lru_cache(maxsize=1024)
-def _of_scope(scope: str) -> Dialect | None:
-    return next((dialect for dialect in DIALECTS if scope.startswith(dialect.scopes)), None)
-
-
-def dialect_of(attributes: Mapping[str, Any], scope: str = "") -> Dialect:
-    """The dialect that a span of the instrumentation scope `scope` speaks."""
-    spoken = _of_scope(scope)
-    if spoken is not None:
-        return spoken
-    marks = [_MARKS[name] for name in attributes if name in _MARKS]  # one way through: most spans have none
-    return DIALECTS[min(marks)] if marks else GENAI
-
-
-def is_call(attributes: Mapping[str, Any], scope: str = "", name: str = "") -> bool | None:
-    """Whether a span called `name` stands for one call to a model; None where it says nothing of that."""
-    dialect = dialect_of(attributes, scope)
-    kind = _text(attributes, dialect.kind)
-    if kind is None and dialect.operation_named:
-        kind = name.partition(" ")[0]
-    if kind is not None:
-        return kind in dialect.calls
-    return any(sign in attributes for sign in dialect.signs) or None
-
-
-def read(attributes: Mapping[str, Any], scope: str = "") -> Stated:
-    """What a span says of the call that it stands for."""
-    dialect = dialect_of(attributes, scope)
-    usage, doubt = _usage(attributes, dialect)
-    provider = _text(attributes, dialect.provider)
-    return Stated(
-        usage,
-        provider.lower().split(dialect.before)[0] if provider else None,
-        _text(attributes, dialect.request_model),
-        _text(attributes, dialect.response_model),
-        _text(attributes, dialect.response_id),
-        doubt,
-    )
-
-
-def _text(attributes: Mapping[str, Any], names: Names) -> str | None:
-    return next((found for name in names if isinstance(found := attributes.get(name), str) and found), None)
-
-
-def _count(attributes: Mapping[str, Any], names: Names) -> int | None:
-    """A whole number of at least 0; some write doubles."""
-    for name in names:
-        found = attributes.get(name)
-        if isinstance(found, float) and found.is_integer():
-            found = int(found)
-        if isinstance(found, int) and not isinstance(found, bool) and found >= 0:
-            return found
-    return None
-
-
-def _usage(attributes: Mapping[str, Any], dialect: Dialect) -> tuple[Usage | None, str | None]:
-    if dialect.within:
-        attributes = {**attributes, **dict(_unfolded(attributes, dialect.within))}
-    stated = {
-        field: count for field, names in dialect.meters.items() if (count := _count(attributes, names)) is not None
-    }
-    if "input_tokens" not in stated and "output_tokens" not in stated:
-        return None, None
-    usage, doubt = _added_up(Usage(**stated), _count(attributes, dialect.total), dialect)
-    if not dialect.states_cache and doubt is None:
-        doubt = f"{dialect.name} says nothing of cached tokens"
-    return usage, doubt
-
-
-def _unfolded(attributes: Mapping[str, Any], within: Names) -> Iterator[tuple[str, Any]]:
-    for name in within:
-        text = attributes.get(name)
-        if isinstance(text, str):
-            try:
-                yield from _leaves(name, json.loads(text))
-            except ValueError:
-                continue
-
-
-def _leaves(name: str, value: Any) -> Iterator[tuple[str, Any]]:
-    if isinstance(value, dict):
-        for key, inner in value.items():
-            yield from _leaves(f"{name}.{key}", inner)
-    else:
-        yield name, value
-
-
-def _added_up(stated: Usage, total: int | None, dialect: Dialect) -> tuple[Usage, str | None]:
-    """`stated` with input that includes cached tokens and output that includes reasoning; and a doubt, if any.
-
-    Each way to read the figures is held against them: whether cached tokens are inside the input, and reasoning
-    inside the output. The dialect's own way holds where it adds up, another one where it alone does.
-    """
-    possible: dict[Usage, bool] = {}  # each way to read, and whether the dialect means it so
-    for cache_inside, reasoning_inside in product((True, False), repeat=2):
-        meant = dialect.cache_inside in {None, cache_inside} and dialect.reasoning_inside is reasoning_inside
-        usage = _read_as(stated, cache_inside=cache_inside, reasoning_inside=reasoning_inside)
-        possible[usage] = possible.get(usage, False) or meant
-    fitting = [usage for usage in possible if _fits(usage, total)]
-    meant_and_fitting = [usage for usage in fitting if possible[usage]]
-    for found in (meant_and_fitting, fitting if total is not None else []):
-        if len(found) == 1:
-            return found[0], None
-    least = min(meant_and_fitting or fitting or possible, key=lambda usage: usage.total_tokens)
-    if len(meant_and_fitting) > 1:
-        return least, f"{dialect.name}: it cannot be told whether cached tokens are among the input tokens"
-    return least, "the token counts contradict each other"
-
-
-def _read_as(stated: Usage, *, cache_inside: bool, reasoning_inside: bool) -> Usage:
-    beside = 0 if cache_inside else stated.cache_read_tokens + stated.cache_write_tokens
-    reasoning = 0 if reasoning_inside else stated.reasoning_tokens
-    if not beside and not reasoning:
-        return stated
-    return replace(stated, input_tokens=stated.input_tokens + beside, output_tokens=stated.output_tokens + reasoning)
-
-
-def _fits(usage: Usage, total: int | None) -> bool:
-    return (
-        usage.cache_read_tokens + usage.cache_write_tokens <= usage.input_tokens
-        and usage.reasoning_tokens <= usage.output_tokens
-        and total in {None, usage.total_tokens}
-    )
