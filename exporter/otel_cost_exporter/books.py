@@ -10,43 +10,74 @@ from http.client import BadStatusLine, HTTPException
 from typing import IO, TYPE_CHECKING, Any, Final, Protocol
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlencode
-from urllib.request import ProxyHandler, build_opener
+from urllib.request import HTTPSHandler, ProxyHandler, Request, build_opener
 
-from otel_cost import settings
+import pyarrow as pa
+
+from otel_cost import access, settings
 from otel_cost_exporter import spool
+from otel_cost_exporter.answers import routes
+from otel_cost_exporter.answers.reader import Reader
+from otel_cost_exporter.answers.tables import ARROW
 from otel_cost_exporter.errors import (
     LedgerError,
     LedgerFileError,
     LedgerLockedError,
+    NotInBooksError,
     QuestionError,
     SpoolError,
     UnreachableError,
 )
-from otel_cost_exporter.ledger import Ledger
-from otel_cost_exporter.reader import Reader
+from otel_cost_exporter.writing.ledger import Ledger
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
+    from otel_cost.settings import Variable
+
 _ANSWER_SECONDS: Final = 30
+_KEEPING_SECONDS: Final = 6 * 3600.0  # all books may be gone through
 _DRAIN_SECONDS: Final = 3.0  # a service drains its spool every second
 _NO_ANSWER: Final = (OSError, HTTPException, ValueError, OverflowError)
 """What asking a URL can raise where no ledger service is, or where it is no URL; a port may be too large a number."""
+
+_BROKEN_OFF: Final = (HTTPException, ConnectionResetError, TimeoutError, pa.ArrowInvalid)
+"""What reading an answer bit by bit can raise where it does not come to its end."""
+
+_NO_TOKEN: Final = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
+_REFUSALS: Final = {HTTPStatus.BAD_REQUEST: QuestionError, HTTPStatus.NOT_FOUND: NotInBooksError}
 
 
 class Books(Protocol):
     """Whatever answers questions."""
 
-    def summary(self, parameters: Iterable[tuple[str, str]]) -> dict[str, Any]:
-        """What was spent: the document of ``GET /v1/summary``.
+    def ask(self, path: str, parameters: Iterable[tuple[str, str]] = ()) -> dict[str, Any]:
+        """The document of ``GET /v1/<path>``: the same from a file and from a service.
+
+        Args:
+            path: such as ``summary`` or ``runs/nightly-7``; an id in it is percent-encoded.
+            parameters: name and value of each; may repeat.
+
+        Raises:
+            QuestionError: a parameter is unknown or cannot be read; `NotInBooksError` where there is no such question,
+                or nothing in the books of what it asks about.
+            LedgerError: the books cannot be read now, or not be reached.
+        """
+
+    def export(self, parameters: Iterable[tuple[str, str]] = ()) -> AbstractContextManager[pa.RecordBatchReader]:
+        """All calls that are asked for, as Arrow: a reader that holds few of them at a time.
+
+        Args:
+            parameters: filters, ``since``, ``until`` and ``tz``.
 
         Raises:
             QuestionError: a parameter is unknown or cannot be read.
         """
 
-    def dimensions(self) -> list[str]:
-        """The dimensions that occur in the books."""
+    def budgets(self, limit: int | None = None) -> list[dict[str, Any]]:
+        """Every budget that was seen and what is spent of it, the most used first; up to `limit` of them."""
 
 
 class ServiceBooks:
@@ -54,39 +85,100 @@ class ServiceBooks:
 
     def __init__(self, url: str) -> None:
         self.url: Final = url.rstrip("/")
-        # A ledger is a neighbour: a proxy for the way out would not find it.
-        self._opener: Final = build_opener(ProxyHandler({}))
 
-    def summary(self, parameters: Iterable[tuple[str, str]]) -> dict[str, Any]:
-        """What was spent; see `Books`."""
-        return self._get("/v1/summary?" + urlencode(list(parameters)), "rows", "total")
+    def ask(self, path: str, parameters: Iterable[tuple[str, str]] = ()) -> dict[str, Any]:
+        """The document of ``GET /v1/<path>``; see `Books`."""
+        route, _ = routes.find(path)
+        query = urlencode(list(parameters))
+        return self._get(f"/v1/{path}?{query}" if query else f"/v1/{path}", *route.shape.model_fields)
 
-    def dimensions(self) -> list[str]:
-        """The dimensions that occur in the books; see `Books`."""
-        return [str(name) for name in self._get("/v1/dimensions", "dimensions")["dimensions"]]
-
-    def ledger(self) -> str:
-        """The path of the ledger file that the service keeps."""
-        return str(self._get("/healthz", "ledger")["ledger"])
-
-    def _get(self, path: str, *keys: str) -> dict[str, Any]:
-        """The document at `path`, which has `keys`."""
-        document = self._ask(path)
-        if not document.keys() >= set(keys):
-            raise UnreachableError(f"what answers at {self.url} is no ledger service")
-        return document
-
-    def _ask(self, path: str) -> dict[str, Any]:
+    @contextmanager
+    def export(self, parameters: Iterable[tuple[str, str]] = ()) -> Iterator[pa.RecordBatchReader]:
+        """All calls that are asked for, as Arrow; see `Books`."""
+        path = f"/v1/export?{urlencode(list(parameters))}"
         try:
-            with self._opener.open(self.url + path, timeout=_ANSWER_SECONDS) as answer:
-                return _document(answer)
+            answer = self._open(path, None, settings.READ_TOKEN, _ANSWER_SECONDS, accept=ARROW)
         except HTTPError as error:
             with error:
-                return self._refused(error)
+                self._refused(error, settings.READ_TOKEN)
+            raise UnreachableError(f"the ledger service at {self.url} answers {error.code}: {error.reason}") from None
+        except _NO_ANSWER as error:
+            raise UnreachableError(f"no ledger service answers at {self.url}: {_reason(error)}") from None
+        try:
+            with answer, pa.ipc.open_stream(answer) as batches:
+                yield batches
+        except _BROKEN_OFF as error:
+            raise UnreachableError(f"the ledger service at {self.url} has broken off: {_reason(error)}") from None
+
+    def budgets(self, limit: int | None = None) -> list[dict[str, Any]]:
+        """Every budget that was seen, up to `limit` of them; see `Books`."""
+        path = "/v1/budgets" if limit is None else f"/v1/budgets?limit={limit}"
+        return list(self._get(path, "budgets")["budgets"])
+
+    def keep(
+        self,
+        what: str,
+        body: Mapping[str, Any] | None = None,
+        read: Callable[[IO[bytes]], dict[str, Any]] | None = None,
+    ) -> dict[str, Any]:
+        """What the service answers to ``/v1/ledger/<what>``, however long it takes.
+
+        Args:
+            what: such as ``check``.
+            body: what it is to do; None where it is only asked.
+            read: makes a document of the answer, where that is none itself.
+        """
+        sent = None if body is None else json.dumps(body).encode()
+        return self._ask(f"/v1/ledger/{what}", sent, read=read, right=settings.KEEP_TOKEN, seconds=_KEEPING_SECONDS)
+
+    def ledger(self, right: Variable = settings.READ_TOKEN) -> str | None:
+        """The path of the ledger file that the service keeps; None where it does not tell us: it wants another token.
+
+        Args:
+            right: the setting of the token that is shown.
+        """
+        document = self._get("/healthz", "status", right=right)
+        return str(document["ledger"]) if "ledger" in document else None
+
+    def _get(self, path: str, *keys: str, right: Variable = settings.READ_TOKEN) -> dict[str, Any]:
+        """The document at `path`, which has `keys`."""
+        document = self._ask(path, right=right)
+        if not document.keys() >= set(keys):
+            raise UnreachableError(f"what answers at {self.url} is no ledger service of this version")
+        return document
+
+    def _ask(
+        self,
+        path: str,
+        body: bytes | None = None,
+        *,
+        read: Callable[[IO[bytes]], dict[str, Any]] | None = None,
+        right: Variable = settings.READ_TOKEN,
+        seconds: float = _ANSWER_SECONDS,
+    ) -> dict[str, Any]:
+        try:
+            with self._open(path, body, right, seconds) as answer:
+                return (read or _document)(answer)
+        except HTTPError as error:
+            with error:
+                return self._refused(error, right)
         except _NO_ANSWER as error:
             raise UnreachableError(f"no ledger service answers at {self.url}: {_reason(error)}") from None
 
-    def _refused(self, error: HTTPError) -> dict[str, Any]:
+    def _open(
+        self, path: str, body: bytes | None, right: Variable, seconds: float, accept: str = "application/json"
+    ) -> IO[bytes]:
+        request = Request(self.url + path, body, {"accept": accept})  # noqa: S310 - read as a URL of http or https
+        if body is not None:
+            request.add_unredirected_header("content-type", "application/json")
+        for name, value in access.headers(right).items():
+            request.add_unredirected_header(name, value)
+        # A ledger is a neighbour: a proxy for the way out would not find it.
+        opener = build_opener(ProxyHandler({}), HTTPSHandler(context=access.tls()))
+        answer: IO[bytes] = opener.open(request, timeout=seconds)
+        return answer
+
+    def _refused(self, error: HTTPError, right: Variable) -> dict[str, Any]:
         """What an answer other than 200 means; a service that only cannot write now still answers questions."""
         try:
             document = _document(error)
@@ -94,9 +186,11 @@ class ServiceBooks:
             document = {}
         if error.code == HTTPStatus.SERVICE_UNAVAILABLE and "ledger" in document:
             return document
-        if error.code == HTTPStatus.BAD_REQUEST and "detail" in document:
-            raise QuestionError(document["detail"]) from None
-        raise UnreachableError(f"the ledger service at {self.url} answers {error.code}: {error.reason}") from None
+        if error.code in _REFUSALS and "detail" in document:
+            raise _REFUSALS[HTTPStatus(error.code)](document["detail"]) from None
+        hint = f"; set {right.name}" if error.code in _NO_TOKEN else ""
+        reason = document.get("detail", error.reason)
+        raise UnreachableError(f"the ledger service at {self.url} answers {error.code}: {reason}{hint}") from None
 
 
 def _document(answer: IO[bytes]) -> dict[str, Any]:
@@ -110,7 +204,7 @@ def _reason(error: Exception) -> str:
     """Why there is no answer, in one line for a person."""
     cause = error.reason if isinstance(error, URLError) else error
     if isinstance(cause, OSError) and cause.strerror:
-        return cause.strerror
+        return cause.strerror + access.hint(cause)
     if isinstance(cause, BadStatusLine) and not isinstance(cause, OSError):
         return "what answers there speaks no HTTP: is it the gRPC port?"
     return " ".join(str(cause).split()) or type(cause).__name__
@@ -137,7 +231,7 @@ def open_books(ledger: Path | None, url: str | None) -> Iterator[tuple[Books, st
         return
     reader = _open_file(path)
     if reader is None:
-        service = _service_for(path, named=ledger is not None)
+        service = service_of(ledger)
         yield service, f"service {service.url}"
         return
     try:
@@ -156,18 +250,34 @@ def _open_file(path: Path) -> Reader | None:
         raise LedgerFileError(f"{path} cannot be opened as a ledger: {error.strerror or error}") from None
 
 
-def _service_for(path: Path, *, named: bool) -> ServiceBooks:
-    """The service at ``OTEL_COST_URL``, if it answers, and, where the user named the file, keeps that file."""
+def service_of(ledger: Path | None, right: Variable = settings.READ_TOKEN) -> ServiceBooks:
+    """The service at ``OTEL_COST_URL``, if it answers, and, where the user named a file, keeps that file.
+
+    Args:
+        ledger: the file that the user named; None for the one of ``OTEL_COST_LEDGER``.
+        right: the setting of the token for what it will be asked.
+
+    Raises:
+        UnreachableError: there is none.
+    """
+    path: Path = settings.get(settings.LEDGER) if ledger is None else ledger
     service = ServiceBooks(settings.get(settings.URL))
     state = "is open in another process" if path.exists() else "is not there"
     try:
-        kept = service.ledger()
+        kept = service.ledger(right)
     except LedgerError as error:
         raise UnreachableError(
             f"ledger unreachable: looked at {path} (it {state}) and {service.url} ({error}); "
-            + ((not path.exists() and _not_booked(path if named else None)) or "start one with otel-cost serve")
+            + ((not path.exists() and _not_booked(ledger)) or "start one with otel-cost serve")
         ) from None
-    if named and kept != str(path.absolute()):
+    if ledger is None:  # what it is asked will say which token it wants
+        return service
+    if kept is None:
+        raise UnreachableError(
+            f"ledger unreachable: {path} {state}, and the service at {service.url} does not say which file it keeps: "
+            f"it does not take our token. Set {right.name}"
+        )
+    if kept != str(path.absolute()):
         raise UnreachableError(
             f"ledger unreachable: {path} {state}, and the service at {service.url} keeps {kept}; "
             f"name the right service with --url"

@@ -8,10 +8,16 @@
         │   └── LedgerLockedError    because another process has it
         ├── SpoolError           the spool cannot be used
         ├── AddressError         a port cannot be listened on
+        ├── CertificateError     a port cannot speak TLS with the certificate and key that are given
         └── UnreachableError     neither a file nor a service is there to ask
     ValueError
     ├── MalformedError           bytes that are no OTLP request
+    ├── TooLargeError            a request that is larger than what is taken at once
+    ├── UnsupportedError         a request in a form that is not taken here
+    ├── UnknownSenderError       a request without a token, or with one that nobody has given out
+    ├── ForbiddenError           a request with a token that is for something else
     └── QuestionError            a question with a parameter that is unknown or cannot be read
+        └── NotInBooksError      what is asked about is not in the books
 
 Whoever answers a sender or a person turns them into a status or a line; nothing else of ours is raised on purpose.
 """
@@ -47,13 +53,37 @@ class AddressError(LedgerError):
     """A port cannot be listened on."""
 
 
+class CertificateError(LedgerError):
+    """A certificate or its key cannot be used."""
+
+
 class UnreachableError(LedgerError):
     """Neither a ledger file nor a service is there to ask."""
 
 
 class MalformedError(ValueError):
-    """The bytes are no OTLP trace request."""
+    """The bytes are no OTLP request."""
+
+
+class TooLargeError(ValueError):
+    """A request is larger than what is taken at once."""
+
+
+class UnsupportedError(ValueError):
+    """A request comes in a content type or encoding that is not taken here."""
+
+
+class UnknownSenderError(ValueError):
+    """A request has no token, or one that nobody has given out."""
+
+
+class ForbiddenError(ValueError):
+    """A request has a token that is for something else."""
 
 
 class QuestionError(ValueError):
     """A question has a parameter that is unknown or cannot be read; the text names it."""
+
+
+class NotInBooksError(QuestionError):
+    """There is no such question, or nothing in the books of what it asks about; the text says of what."""

@@ -18,22 +18,23 @@ from typing import TYPE_CHECKING, Final
 
 from otel_cost import settings
 from otel_cost_exporter import segments
-from otel_cost_exporter.decode import decode
+from otel_cost_exporter.decode.logs import walk_logs
+from otel_cost_exporter.decode.walk import walk
 from otel_cost_exporter.errors import LedgerBusyError, LedgerDownError, MalformedError, SpoolError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from concurrent.futures import Future
 
-    from otel_cost_exporter.decode import Decoded
-    from otel_cost_exporter.ledger import Ledger
+    from otel_cost_exporter.decode.parcel import Parcel, Receipt
+    from otel_cost_exporter.writing.ledger import Ledger
 
 _logger = logging.getLogger(__name__)
 
 ASIDE: Final = "set-aside"
 """The subfolder of the spool for what cannot go into the books."""
 _AT_ONCE: Final = 64  # segments that commit together: what a drain takes of memory
-_PAUSE_SECONDS: Final = 0.05  # until a busy ledger is asked again
+_PAUSE_SECONDS: Final = 1.0  # how long a busy ledger is waited for at once
 _UNFINISHED_SECONDS: Final = 3600.0  # a segment that is unfinished for so long was left by a process that died
 _NAMES_SHOWN: Final = 5
 
@@ -79,8 +80,7 @@ class _Taken:
     """A segment whose calls are on their way into the books."""
 
     path: Path
-    decoded: Decoded
-    committed: Future[None] | None
+    committed: Future[Receipt]
 
 
 def prepare(folder: Path) -> None:
@@ -90,7 +90,7 @@ def prepare(folder: Path) -> None:
         SpoolError: they cannot.
     """
     with _errors_of(folder):
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
         raise _unusable(folder, "it cannot be read and written")
 
@@ -126,6 +126,18 @@ def waiting(folder: Path) -> int:
     return 0 if contents is None else len(contents.segments)
 
 
+def set_aside(folder: Path) -> int:
+    """How many segments of the spool `folder` are set aside.
+
+    Raises:
+        SpoolError: it cannot be read.
+    """
+    aside = folder / ASIDE
+    with _errors_of(aside):
+        names = [path.name for path in aside.iterdir()] if aside.exists() else []
+    return sum(segments.is_name(name) or segments.is_unfinished_name(name) for name in names)
+
+
 def drain(folder: Path, ledger: Ledger) -> Drained:
     """Take every segment that is in the spool `folder` now into `ledger`, oldest first.
 
@@ -153,11 +165,14 @@ def _drain(contents: Contents, ledger: Ledger) -> Drained:
 
 @contextmanager
 def _left_on_error(path: Path, left: list[str]) -> Iterator[None]:
-    """A file that cannot be read, moved or deleted is noted in `left`, and keeps no other from being drained."""
+    """A file that cannot be read, moved or deleted, or be written, is noted in `left` and keeps no other waiting."""
     try:
         yield
-    except OSError as error:
-        left.append(f"Spool file {path} is not drained for now: {error.strerror or error}")
+    except LedgerDownError:  # which none can be written to
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever it is
+        reason = error.strerror or error if isinstance(error, OSError) else type(error).__name__
+        left.append(f"Spool file {path} is not drained for now: {reason}")
 
 
 @contextmanager
@@ -199,29 +214,30 @@ def _take(path: Path, ledger: Ledger) -> Iterator[_Taken]:
     reason = segments.check(path.name, content)
     if reason is None:
         try:
-            decoded = decode(content)
+            parcel = walk_logs(content) if segments.holds_logs(path.name) else walk(content)
         except MalformedError as error:
             reason = str(error)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it would be the same the next time
+            reason = f"it cannot be read: {type(error).__name__}"
         else:
-            yield _Taken(path, decoded, _queue(decoded, ledger))
+            yield _Taken(path, _queue(parcel, ledger))
             return
     _set_aside(path, reason)
 
 
-def _queue(decoded: Decoded, ledger: Ledger) -> Future[None] | None:
-    while decoded.batch is not None:
+def _queue(parcel: Parcel, ledger: Ledger) -> Future[Receipt]:
+    while True:
         try:
-            return ledger.add(decoded.batch)
+            return ledger.add(parcel, _PAUSE_SECONDS)
         except LedgerBusyError:  # senders over the network come first; the spool can wait
-            time.sleep(_PAUSE_SECONDS)
-    return None
+            continue
 
 
 def _finish(taken: _Taken) -> None:
-    if taken.committed is not None:
-        taken.committed.result()
-    if taken.decoded.rejected:
-        _set_aside(taken.path, f"{taken.decoded.rejected} of its calls are not in the books. {taken.decoded.message}")
+    rejections = taken.committed.result().rejections
+    if rejections:  # nobody else has these calls
+        reasons = "; ".join(rejections)
+        _set_aside(taken.path, f"{rejections.total()} of its calls are not in the books: {reasons}")
     else:
         taken.path.unlink(missing_ok=True)
 
@@ -229,7 +245,7 @@ def _finish(taken: _Taken) -> None:
 def _set_aside(path: Path, reason: str) -> None:
     """Move the file to the subfolder, where nothing drains it, and leave the reason beside it."""
     aside = path.parent / ASIDE
-    aside.mkdir(exist_ok=True)
+    aside.mkdir(mode=0o700, exist_ok=True)
     (aside / f"{path.name}.reason.txt").write_text(f"{reason}\n", encoding="utf-8")
     try:
         path.rename(aside / path.name)
@@ -270,6 +286,8 @@ class Drainer:
             troubles = () if contents is None else _drain(contents, self._ledger).left
         except (LedgerDownError, SpoolError) as error:
             troubles = (f"Spool {self._folder} is not drained for now: {error}",)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the next drain may do better
+            troubles = (f"Spool {self._folder} is not drained for now: {type(error).__name__}",)
         self._say(line for line in troubles if line not in self._troubles)
         self._troubles = troubles
 

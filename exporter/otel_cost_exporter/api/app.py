@@ -2,69 +2,77 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request  # noqa: TC002 - FastAPI reads the annotations
+from fastapi import FastAPI, Request  # noqa: TC002 - FastAPI reads the annotations
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 
-from otel_cost_exporter.errors import QuestionError
+from otel_cost_exporter.api import budgets, docs, documented, health, keeping, questions
+from otel_cost_exporter.errors import LedgerError, NotInBooksError, QuestionError
 from otel_cost_exporter.receiver import http
 
 if TYPE_CHECKING:
-    from otel_cost_exporter.ledger import Ledger
-    from otel_cost_exporter.reader import Reader
+    from pathlib import Path
+
+    from otel_cost_exporter.answers.reader import Reader
+    from otel_cost_exporter.budgets.accounts import Accounts
     from otel_cost_exporter.receiver.intake import Intake
+    from otel_cost_exporter.writing.ledger import Ledger
 
 
-def app(ledger: Ledger, reader: Reader, intake: Intake) -> FastAPI:
-    """The whole HTTP side: the read API on `reader`, the health of `ledger`, and OTLP in for `intake`."""
-    found = FastAPI(title="otel-cost ledger", docs_url=None, redoc_url=None, openapi_url="/v1/openapi.json")
-    for router in (_questions(reader), _health(ledger, reader, intake), http.routes(intake)):
+_RETRY_SECONDS: Final = 5
+"""When to ask again what the books cannot answer now."""
+
+
+class _Api(FastAPI):
+    def openapi(self) -> dict[str, Any]:
+        """What it is, as OpenAPI has it."""
+        if self.openapi_schema is None:
+            documented.complete(super().openapi())
+        return super().openapi()
+
+
+def app(ledger: Ledger, reader: Reader, accounts: Accounts, intake: Intake, spool: Path | None) -> FastAPI:
+    """The whole HTTP side: the read API on `reader`, budgets, how all this is, and OTLP in for `intake`."""
+    found = _Api(title="otel-cost ledger", docs_url=None, redoc_url=None, openapi_url="/v1/openapi.json")
+    for kind, answer in _ERRORS.items():
+        found.add_exception_handler(kind, answer)
+    routers = (
+        questions.routes(reader),
+        budgets.routes(accounts, reader),
+        keeping.routes(ledger),
+        health.routes(ledger, reader, intake, spool),
+        docs.routes(),
+    )
+    for router in (*routers, http.routes(intake)):
         found.include_router(router)
     return found
 
 
-def _questions(reader: Reader) -> APIRouter:
-    router = APIRouter(prefix="/v1")
-
-    @router.get("/summary")
-    def summary(request: Request) -> JSONResponse:
-        """What was spent, by whatever is asked."""
-        try:
-            return JSONResponse(reader.summary(request.query_params.multi_items()))
-        except QuestionError as error:
-            raise HTTPException(400, str(error)) from None
-
-    @router.get("/budgets", dependencies=[Depends(_no_parameter)])
-    def budgets() -> dict[str, list[dict[str, Any]]]:
-        """Every budget that was seen, with what is spent of it, the most used first."""
-        return {"budgets": reader.budgets()}
-
-    @router.get("/dimensions", dependencies=[Depends(_no_parameter)])
-    def dimensions() -> dict[str, list[str]]:
-        """The dimensions that occur in the books."""
-        return {"dimensions": reader.dimensions()}
-
-    return router
+async def _not_there(_: Request, error: Exception) -> JSONResponse:
+    return JSONResponse({"detail": str(error)}, 404)
 
 
-def _no_parameter(request: Request) -> None:
-    """Refuse what would be passed over: whoever filters by it would take the answer for a part."""
-    names = ", ".join(repr(name) for name in request.query_params)
-    if names:
-        what = f"parameters {names} are" if len(request.query_params) > 1 else f"parameter {names} is"
-        raise HTTPException(400, f"{what} unknown, none is allowed here")
+async def _no_question(_: Request, error: Exception) -> JSONResponse:
+    return JSONResponse({"detail": str(error)}, 400)
 
 
-def _health(ledger: Ledger, reader: Reader, intake: Intake) -> APIRouter:
-    router = APIRouter()
+async def _not_now(_: Request, error: Exception) -> JSONResponse:
+    return JSONResponse({"detail": str(error)}, 503, {"Retry-After": str(_RETRY_SECONDS)})
 
-    @router.get("/healthz")
-    def healthz() -> JSONResponse:
-        """Whether the books can be written, and how many calls that came cannot stand in them."""
-        known = {"ledger": str(ledger.path), "rejected_calls": intake.rejected}
-        if ledger.failure is not None:
-            return JSONResponse({"status": "failing", **known, "reason": ledger.failure}, 503)
-        return JSONResponse({"status": "ok", **known, "calls": reader.calls()})
 
-    return router
+async def _no_body(_: Request, error: Exception) -> JSONResponse:
+    """A body that cannot be read is answered in one line, as everything is."""
+    wrong = error.errors() if isinstance(error, RequestValidationError) else []
+    lines = (f"{'.'.join(map(str, each['loc'][1:])) or 'body'}: {each['msg']}" for each in wrong)
+    return JSONResponse({"detail": "; ".join(lines)}, 400)
+
+
+_ERRORS: Final = {
+    NotInBooksError: _not_there,
+    QuestionError: _no_question,
+    LedgerError: _not_now,
+    RequestValidationError: _no_body,
+}
+"""What is answered to whatever is raised on purpose on the way to an answer."""

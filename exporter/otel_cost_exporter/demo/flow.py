@@ -74,7 +74,8 @@ class _Demo:
         self._ledger_file = folder / "ledger.duckdb"
         # Nothing of the demo may reach the books that the user keeps, or come from there.
         own = {settings.LEDGER.name: str(self._ledger_file), settings.SPOOL.name: str(folder / "spool")}
-        self._environ = {**os.environ, **own}
+        tokens = (settings.TOKEN, settings.WRITE_TOKEN, settings.READ_TOKEN, settings.BUDGET_TOKEN)
+        self._environ = {**os.environ, **own, **{variable.name: "" for variable in tokens}}
 
     def run(self, *, once: bool, live: bool, port: int) -> None:
         environ = self._live() if live else self._stand_in()

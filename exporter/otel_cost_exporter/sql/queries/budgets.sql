@@ -1,19 +1,14 @@
--- Every budget that was seen, and what its id has spent of it over all time, the most used first.
-WITH paid AS (
-    UNPIVOT (
-        SELECT
-            start_ts, cost, input_tokens, output_tokens, outcome, cost_status,
-            project, plan, session, run, stage, role, scene, task, quest, analysis
-        FROM calls
-    )
-    ON project, plan, session, run, stage, role, scene, task, quest, analysis
-    INTO NAME dimension VALUE id
-    UNION ALL BY NAME
-    SELECT
-        start_ts, cost, input_tokens, output_tokens, outcome, cost_status,
-        unnest(map_keys(extra)) AS dimension, unnest(map_values(extra)) AS id
-    FROM calls
-    WHERE cardinality(extra) > 0
+-- Every budget that was seen, and what its id has spent of it over all time, the most used first. The reader picks ids at
+-- the marker `where`, counts them all at `also`, and ends at `limit`.
+WITH paid AS NOT MATERIALIZED (
+    SELECT dimension, id, outcome, cost_status, row_count, cost, input_tokens, output_tokens, last_ts
+    FROM rollup_day
+    UNION ALL
+    SELECT dimension, id, outcome, cost_status, row_count, cost, input_tokens, output_tokens, last_ts
+    FROM rollup_fresh
+    UNION ALL
+    SELECT dimension, id, outcome, cost_status, row_count, cost, input_tokens, output_tokens, last_ts
+    FROM spent_before
 ),
 spent AS (
     SELECT
@@ -23,15 +18,16 @@ spent AS (
         any_value(limit_tokens) AS limit_tokens,
         coalesce(sum(cost), 0) AS spent_usd,
         coalesce(sum(input_tokens), 0) + coalesce(sum(output_tokens), 0) AS spent_tokens,
-        count(*) FILTER (outcome <> 'refused') AS calls,
-        count(*) FILTER (outcome <> 'refused' AND cost_status = 'unknown') AS unknown_calls,
-        count(*) FILTER (outcome = 'refused') AS refused_calls,
-        date_trunc('second', max(start_ts)) AS last_seen
+        coalesce(sum(CASE WHEN outcome <> 'refused' THEN row_count END), 0) AS calls,
+        coalesce(sum(CASE WHEN outcome <> 'refused' AND cost_status = 'unknown' THEN row_count END), 0) AS unknown_calls,
+        coalesce(sum(CASE WHEN outcome = 'refused' THEN row_count END), 0) AS refused_calls,
+        date_trunc('second', max(last_ts)) AS last_seen
     FROM limits
     JOIN paid USING (dimension, id)
+    WHERE true /* where */
     GROUP BY dimension, id
 )
-SELECT *
+SELECT * /* also */
 FROM spent
 -- A limit of nothing is used up from the start.
 ORDER BY
@@ -40,4 +36,5 @@ ORDER BY
         CASE WHEN limit_tokens = 0 THEN 'infinity' ELSE spent_tokens::DOUBLE / limit_tokens END
     ) DESC NULLS LAST,
     dimension,
-    id;
+    id
+/* limit */;

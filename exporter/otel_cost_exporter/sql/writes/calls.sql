@@ -1,5 +1,4 @@
--- The calls of one batch into the books; one that stands there already is left as it is.
+-- The calls of one commit, none of which stands in the books, into the books.
 INSERT INTO calls BY NAME
-SELECT * REPLACE (trace_id::UUID AS trace_id)
-FROM batch
-ON CONFLICT DO NOTHING;
+SELECT * REPLACE (trace_id::UUID AS trace_id), $received_ts AS received_ts
+FROM fresh;

@@ -1,0 +1,1 @@
+"""Where the service listens, and who may ask what of it: addresses, certificates, tokens."""

@@ -1,0 +1,1 @@
+"""Keeping the books: check, mend, prune, price anew."""

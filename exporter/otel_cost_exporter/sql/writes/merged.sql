@@ -1,0 +1,3 @@
+-- A merge is done with its tables.
+DROP TABLE merged_hours;
+DROP TABLE merged_days;

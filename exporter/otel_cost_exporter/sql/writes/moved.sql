@@ -1,0 +1,2 @@
+-- What is committed moves from the log to the file.
+CHECKPOINT;
