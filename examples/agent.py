@@ -127,11 +127,11 @@ def novel() -> None:
     written = 0
     with anthropic.Anthropic() as client, otel_cost.attribute(stage="write", role="novelist"):
         try:
-            with otel_cost.budget("run", "night-7", limit_usd="0.013"):
+            with otel_cost.budget("run", "night-7", limit_usd="0.0047"):
                 for chapter in CHAPTERS:
                     prompt = f"Write the first paragraph of the chapter '{chapter}' of a novel about a harbour."
                     client.messages.create(
-                        model="claude-opus-5-5", max_tokens=500, messages=[{"role": "user", "content": prompt}]
+                        model="claude-opus-5-5", max_tokens=150, messages=[{"role": "user", "content": prompt}]
                     )
                     written += 1
                     print(f"  chapter {written} of {len(CHAPTERS)}: {chapter}")

@@ -18,8 +18,11 @@ from urllib.parse import urlsplit
 
 import httpx2
 
+from otel_cost import access, settings
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from ssl import SSLContext
 
 TIMEOUT_SECONDS: Final = 20.0
 _Answer = TypeVar("_Answer")
@@ -91,10 +94,15 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """The answer of ``/v1/summary``: rows by cost, descending (time buckets ascending), and the total of them all."""
+    """The answer of ``/v1/summary``: rows by cost, descending (time buckets ascending), and the total of them all.
+
+    Attributes:
+        more_rows: how many rows there are beyond the limit.
+    """
 
     rows: tuple[Row, ...]
     total: Figures
+    more_rows: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +122,18 @@ class Budget:
 
 
 @dataclass(frozen=True, slots=True)
+class Budgets:
+    """The answer of ``/v1/budgets``: by the share of each that is used, descending.
+
+    Attributes:
+        more_rows: how many there are beyond the limit.
+    """
+
+    rows: tuple[Budget, ...]
+    more_rows: int
+
+
+@dataclass(frozen=True, slots=True)
 class Health:
     """What the service says of itself.
 
@@ -129,12 +149,22 @@ class Health:
 
 
 class Ledger:
-    """The ledger service at `url`. Safe to share between threads."""
+    """The ledger service at `url`. Safe to share between threads.
+
+    Raises:
+        LedgerUnreachableError: the certificate that it is to be checked by cannot be read.
+    """
 
     def __init__(self, url: str) -> None:
         self.url = url.rstrip("/")
         # A proxy from the environment is for other hosts: through it, loopback would be the proxy's own.
-        self._http = httpx2.Client(base_url=self.url, timeout=TIMEOUT_SECONDS, trust_env=not _is_loopback(self.url))
+        self._http = httpx2.Client(
+            base_url=self.url,
+            headers=access.headers(settings.READ_TOKEN),
+            timeout=TIMEOUT_SECONDS,
+            trust_env=not _is_loopback(self.url),
+            verify=_tls() or True,
+        )
 
     def close(self) -> None:
         """Close the connections to the service."""
@@ -146,6 +176,7 @@ class Ledger:
         filters: Mapping[str, Sequence[str]] | None = None,
         since: str | None = None,
         until: str | None = None,
+        limit: int | None = None,
     ) -> Summary:
         """What was spent, by dimensions.
 
@@ -154,22 +185,24 @@ class Ledger:
             filters: which values of a dimension count; all of them where it is not mentioned.
             since: from when on, ISO 8601 or an age such as ``24h``; None is the beginning.
             until: before when, likewise; None is now.
+            limit: how many rows at most; None is all.
 
         Raises:
             LedgerError: no answer, or not the promised one.
         """
         parameters = [("by", name) for name in by]
         parameters += [(name, value) for name, values in (filters or {}).items() for value in values]
-        parameters += [(name, value) for name, value in (("since", since), ("until", until)) if value is not None]
+        more = {"since": since, "until": until, "limit": limit}
+        parameters += [(name, str(value)) for name, value in more.items() if value is not None]
         return self._ask("/v1/summary", lambda answer: _summary(answer, by), parameters)
 
-    def budgets(self) -> tuple[Budget, ...]:
-        """Every budget, by the share of it that is used, descending.
+    def budgets(self, limit: int) -> Budgets:
+        """The budgets of which most is used, up to `limit`.
 
         Raises:
             LedgerError: no answer, or not the promised one.
         """
-        return self._ask("/v1/budgets", lambda answer: tuple(_budget(budget) for budget in answer["budgets"]))
+        return self._ask("/v1/budgets", _budgets, [("limit", str(limit))])
 
     def dimensions(self) -> tuple[str, ...]:
         """The dimensions that occur in the books, those that ship first.
@@ -199,7 +232,9 @@ class Ledger:
                 "stays so, see what its process is doing."
             ) from None
         except (httpx2.HTTPError, httpx2.InvalidURL) as error:
-            raise LedgerUnreachableError(f"No ledger service answers at {self.url} ({error}).") from None
+            raise LedgerUnreachableError(
+                f"No ledger service answers at {self.url} ({error}){access.hint(error)}."
+            ) from None
         if not response.is_success and response.status_code != also:
             raise _refusal(self.url, path, response)
         try:
@@ -209,6 +244,13 @@ class Ledger:
                 f"{self.url}{path} did not answer what the ledger's API promises ({type(error).__name__}: {error}). "
                 "Is it the ledger service of this version of otel-cost?"
             ) from None
+
+
+def _tls() -> SSLContext | None:
+    try:
+        return access.tls()
+    except OSError as error:
+        raise LedgerUnreachableError(f"{error.strerror}.") from None
 
 
 def _is_loopback(url: str) -> bool:
@@ -222,6 +264,10 @@ def _is_loopback(url: str) -> bool:
 def _refusal(url: str, path: str, response: httpx2.Response) -> LedgerError:
     """What to tell about an answer that is an error: the service's own words where it has any."""
     reason = _reason(response)
+    if response.status_code in {httpx2.codes.UNAUTHORIZED, httpx2.codes.FORBIDDEN}:
+        return LedgerUnreachableError(
+            f"The ledger service at {url} does not let the explorer ask: {reason} Set {settings.READ_TOKEN.name}."
+        )
     if response.status_code == httpx2.codes.SERVICE_UNAVAILABLE:
         return LedgerUnreachableError(f"The ledger service at {url} cannot use its books: {reason}")
     return LedgerAnswerError(
@@ -256,7 +302,7 @@ def _health(answer: Mapping[str, Any]) -> Health:
 
 
 def _summary(answer: Mapping[str, Any], by: Sequence[str]) -> Summary:
-    return Summary(tuple(_row(row, by) for row in answer["rows"]), _figures(answer["total"]))
+    return Summary(tuple(_row(row, by) for row in answer["rows"]), _figures(answer["total"]), int(answer["more_rows"]))
 
 
 def _row(row: Mapping[str, Any], by: Sequence[str]) -> Row:
@@ -268,6 +314,10 @@ def _figures(answer: Mapping[str, Any]) -> Figures:
     counts = {name: int(answer[name]) for name in Figures.__slots__ if name not in money}
     estimated = _usd(answer["estimated_cost_usd"])
     return Figures(**counts, cost_usd=_usd(answer["cost_usd"]), estimated_cost_usd=estimated or Decimal(0))
+
+
+def _budgets(answer: Mapping[str, Any]) -> Budgets:
+    return Budgets(tuple(_budget(budget) for budget in answer["budgets"]), int(answer["more_rows"]))
 
 
 def _budget(answer: Mapping[str, Any]) -> Budget:

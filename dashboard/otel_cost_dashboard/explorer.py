@@ -19,8 +19,8 @@ def _connect(url: str) -> Ledger:
 def show() -> None:
     """Draw the page that is asked for, or say why it cannot be drawn."""
     st.set_page_config(page_title="otel-cost", page_icon="💸", layout="wide", initial_sidebar_state=250)
-    ledger = _connect(settings.get(settings.URL))
+    url = settings.get(settings.URL)
     try:
-        overview.show(ledger)
+        overview.show(_connect(url))
     except LedgerError as error:
-        states.failed(error, ledger.url)
+        states.failed(error, url)

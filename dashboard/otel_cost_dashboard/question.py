@@ -35,8 +35,11 @@ FIRST: Final = ("project", "run", "stage", "role", "model")
 """What one can always filter and break down by; other dimensions join them where they occur in the books."""
 LAST: Final = ("provider", "service")
 # Dimensions of a user's that the page leaves out: these names mean something else to the ledger, or in the address.
-_TAKEN: Final = frozenset({"by", "since", "until", "hour", "day", "period", "days", *Figures.__slots__})
+_TIMES: Final = ("since", "until", "hour", "day", "week", "month", "period", "days")
+_TAKEN: Final = frozenset({"by", *_TIMES, *Figures.__slots__})
 _HOURLY_UP_TO: Final = timedelta(hours=72)
+_MOST_CHOICES: Final = 200
+"""Values of a dimension that the sidebar lists; there may be as many as there are runs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,8 +150,9 @@ def _range(period: str, days: tuple[date, date] | None, now: datetime) -> tuple[
 
 def _filter(ledger: Ledger, name: str, since: str | None, until: str | None) -> tuple[str, ...]:
     """Let one choose among the values of a dimension in the period. What a link names counts in any case."""
-    rows = ledger.summary(by=[name], since=since, until=until).rows
-    options = [value for row in rows if (value := row.keys[name]) is not None]
+    found = ledger.summary(by=[name], since=since, until=until, limit=_MOST_CHOICES)
+    options = [value for row in found.rows if (value := row.keys[name]) is not None]
+    cut = f"The {_MOST_CHOICES} that cost most; {fmt.count(found.more_rows)} more can be typed."
     chosen: list[str] = st.multiselect(
         fmt.title(name),
         options,
@@ -156,5 +160,6 @@ def _filter(ledger: Ledger, name: str, since: str | None, until: str | None) -> 
         bind="query-params",
         accept_new_options=True,
         placeholder="All",
+        help=cut if found.more_rows else None,
     )
     return tuple(chosen)

@@ -64,9 +64,9 @@ def code(text: str) -> str:
     return f"`` {text} ``" if "`" in text else f"`{text}`"
 
 
-def show(columns: Sequence[Column], *, alt: str) -> None:
-    """Draw a table. `alt` names it for screen readers."""
-    rows = len(columns[0].cells)
+def show(columns: Sequence[Column], *, alt: str, more: int = 0) -> None:
+    """Draw a table. `alt` names it for screen readers; `more` rows there are that were not asked for."""
+    rows = len(columns[0].cells) + more
     frame = pd.DataFrame({column.title: [plain(cell) for cell in column.cells[:MOST_ROWS]] for column in columns})
     styles = pd.DataFrame({column.title: _styles(column) for column in columns})
     height: Literal["content"] | int = _SCROLL_HEIGHT_PIXELS if rows > _SCROLL_FROM_ROWS else "content"

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from streamlit.delta_generator import DeltaGenerator
 
-    from otel_cost_dashboard.client import Budget, Figures, Ledger, Summary
+    from otel_cost_dashboard.client import Budget, Budgets, Figures, Ledger, Summary
     from otel_cost_dashboard.question import Question
 
 _CALM: Final = charts.COLOURS[0]
@@ -48,7 +48,7 @@ def show(ledger: Ledger) -> None:
     totals = st.container()
     dimension = _dimension(occurring)
     summary = asked.ask(ledger, dimension)
-    budgets = ledger.budgets()
+    budgets = ledger.budgets(tables.MOST_ROWS)
     if summary.total.calls or summary.total.refused_calls:
         with totals:
             _totals(summary.total)
@@ -136,13 +136,13 @@ def _breakdown(summary: Summary, dimension: str) -> None:
         tables.show(columns, alt=f"Spend by {title.lower()}")
 
 
-def _budgets(budgets: Sequence[Budget]) -> None:
+def _budgets(budgets: Budgets) -> None:
     st.markdown("##### Budgets")
-    if not budgets:
+    if not budgets.rows:
         st.caption("No call carried a budget yet. Set one with: otel-cost run --budget 0.50 -- python app.py")
         return
     st.caption("Over the whole life of each budget, whatever the period and the filters.")
-    uses = [use for budget in budgets for use in _uses(budget)]
+    uses = [use for budget in budgets.rows for use in _uses(budget)]
     columns = [
         Column("Budget", [f"{use.budget.dimension} {use.budget.id}" for use in uses], words=True),
         Column("Limit", [use.limit for use in uses]),
@@ -153,7 +153,7 @@ def _budgets(budgets: Sequence[Budget]) -> None:
         Column("Refused", [fmt.count(use.budget.refused_calls) for use in uses]),
         Column("Exact USD", [fmt.exact_usd(use.budget.spent_usd) for use in uses], muted=True),
     ]
-    tables.show(columns, alt="Budgets")
+    tables.show(columns, alt="Budgets", more=budgets.more_rows)
 
 
 @dataclass(frozen=True, slots=True)
