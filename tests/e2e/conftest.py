@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
@@ -86,7 +87,11 @@ def fetched(root: Path, need_program: Callable[..., Path]) -> Callable[..., Path
     """The program that a script of ours fetches or builds, once, into .cache; it needs `tool` for that."""
 
     def fetch(tool: str, script: str, *arguments: str) -> Path:
-        made = subprocess.run([sys.executable, root / script, *arguments], capture_output=True, text=True, check=False)
+        command = [sys.executable, root / script, *arguments]
+        (root / ".cache").mkdir(exist_ok=True)
+        with (root / ".cache" / "fetching").open("w") as fetching:
+            fcntl.flock(fetching, fcntl.LOCK_EX)  # the tests run in several processes
+            made = subprocess.run(command, capture_output=True, text=True, check=False)
         if made.returncode == 2:
             need_program(tool)
         assert made.returncode == 0, made.stderr

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import re
 import signal
 import subprocess
@@ -17,8 +18,13 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 import httpx2
 import pytest
+from opentelemetry._logs import LogRecord
+from opentelemetry.exporter.otlp.proto.grpc._log_exporter import OTLPLogExporter
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.sdk._logs import LoggerProvider
+from opentelemetry.sdk._logs.export import SimpleLogRecordProcessor
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExportResult
@@ -87,9 +93,9 @@ def collect(start: Start, otelcol: Path, config: Path, tmp_path: Path) -> Start:
 def serve(start: Start, tmp_path: Path) -> Start:
     """Start the ledger service on this test's books: the program and the address of its API."""
 
-    def serving(http: str = "127.0.0.1:0") -> tuple[Any, str]:
+    def serving(http: str = "127.0.0.1:0", **environ: str) -> tuple[Any, str]:
         command = ("serve", "--ledger", tmp_path / "ledger.duckdb", "--grpc", "127.0.0.1:0", "--http", http)
-        program = start("otel-cost", *command, OTEL_COST_SPOOL=str(tmp_path / "spool"))
+        program = start("otel-cost", *command, OTEL_COST_SPOOL=str(tmp_path / "spool"), **environ)
         return program, program.says(r"(http://127\.0\.0\.1:\d+)")
 
     return serving
@@ -105,7 +111,8 @@ def booked(ledger: Path) -> dict[str, Decimal | None]:
 def calls(service: str, *amounts: str | None) -> list[ReadableSpan]:
     """An agent's span, and below it a call for each amount (None: no price is known), all of them with content."""
     memory = InMemorySpanExporter()
-    resource = Resource({semconv.SERVICE_NAME: service, "process.command_args": ["app", "--say", SECRET]})
+    metered = {semconv.SERVICE_NAME: service, semconv.VERSION: "1"}
+    resource = Resource({**metered, "process.command_args": ["app", "--say", SECRET]})
     provider = TracerProvider(resource=resource, shutdown_on_exit=False)
     provider.add_span_processor(SimpleSpanProcessor(memory))
     tracer = provider.get_tracer("test")
@@ -162,7 +169,7 @@ def test_a_real_collector_accepts_the_configuration(otelcol: Path, config: Path)
     assert subprocess.run([otelcol, "validate", f"--config={config}"], check=False).returncode == 0
 
 
-def test_a_real_collector_accepts_what_is_added_to_somebody_s_own(
+def test_a_real_collector_takes_beside_somebody_s_own_what_the_readme_says(
     start: Start, otelcol: Path, config: Path, tmp_path: Path
 ) -> None:
     (own := tmp_path / "own.yaml").write_text(
@@ -174,8 +181,9 @@ def test_a_real_collector_accepts_what_is_added_to_somebody_s_own(
         "  telemetry: {metrics: {level: none}}\n"
         "  pipelines: {traces: {receivers: [otlp], exporters: [debug]}}\n"
     )
-    gate = "--feature-gates=confmap.enableMergeAppendOption"
-    both = (f"--config={own}", f"--config={config.with_name('add-to-yours.yaml')}", gate)
+    (said,) = re.findall(r"(?m)^\$ otelcol-contrib (.*)$", (config.parents[1] / "README.md").read_text())
+    files = {"yours.yaml": own, "add-to-yours.yaml": config.with_name("add-to-yours.yaml")}
+    both = [str(files.get(part, part)) for part in said.split()]
     assert subprocess.run([otelcol, "validate", *both], check=False).returncode == 0
 
     collector = start(otelcol, *both, OTELCOL_QUEUE=str(tmp_path / "queue"))
@@ -263,6 +271,7 @@ class Sink(ThreadingHTTPServer):
 
     def __init__(self) -> None:
         self.requests: list[ExportTraceServiceRequest] = []
+        self.logs: list[ExportLogsServiceRequest] = []
         super().__init__(("127.0.0.1", 0), SinkHandler)
         self.url = f"http://127.0.0.1:{self.server_port}"
 
@@ -272,7 +281,10 @@ class SinkHandler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = gzip.decompress(self.rfile.read(int(self.headers["Content-Length"])))
-        self.server.requests.append(ExportTraceServiceRequest.FromString(body))
+        if self.path == "/v1/logs":
+            self.server.logs.append(ExportLogsServiceRequest.FromString(body))
+        else:
+            self.server.requests.append(ExportTraceServiceRequest.FromString(body))
         self.send_response(200)
         self.send_header("Content-Type", "application/x-protobuf")
         self.send_header("Content-Length", "0")
@@ -293,10 +305,147 @@ def test_the_ledger_s_pipeline_carries_calls_and_nothing_of_their_content(collec
 
     assert SECRET not in str(request)
     [resource] = request.resource_spans
-    assert {item.key for item in resource.resource.attributes} == {semconv.SERVICE_NAME}
+    assert {item.key for item in resource.resource.attributes} == {semconv.SERVICE_NAME, semconv.VERSION}
     [scope] = resource.scope_spans
     keys = [{item.key for item in span.attributes} for span in scope.spans]
     assert keys == [{*CALL, semconv.COST_STATUS, semconv.COST_AMOUNT}, {*CALL, semconv.COST_STATUS}]
+
+
+FOREIGN: dict[str, dict[str, str | int]] = {
+    "openinference.instrumentation.openai": {
+        "openinference.span.kind": "LLM",
+        "llm.model_name": "gpt-4o-2024-08-06",
+        "llm.provider": "openai",
+        "llm.token_count.prompt": 1000,
+        "llm.token_count.completion": 200,
+    },
+    "ai": {
+        "ai.operationId": "ai.generateText.doGenerate",
+        "gen_ai.system": "openai.chat",
+        "gen_ai.request.model": "gpt-4o",
+        "ai.usage.inputTokens": 1000,
+        "ai.usage.outputTokens": 200,
+    },
+    "ai with metadata": {
+        "ai.operationId": "ai.generateText.doGenerate",
+        "gen_ai.system": "anthropic.messages",
+        "gen_ai.request.model": "claude-sonnet-4-5",
+        "ai.usage.inputTokens": 100,
+        "ai.usage.outputTokens": 20,
+        "ai.response.providerMetadata.anthropic.cacheReadInputTokens": 2000,
+        "ai.response.providerMetadata.anthropic.cacheCreationInputTokens": 0,
+    },
+    "opentelemetry.instrumentation.somewhere": {
+        "gen_ai.operation.name": "chat",
+        "gen_ai.provider.name": "openai",
+        "gen_ai.request.model": "gpt-4o",
+        "gen_ai.usage.input_tokens": 1000,
+        "gen_ai.usage.output_tokens": 200,
+    },
+}
+"""What is kept of what instrumentations write in a process that has no otel-cost, one call each."""
+METADATA = {
+    "ai.response.providerMetadata": json.dumps(
+        {"anthropic": {"cacheReadInputTokens": 2000, "cacheCreationInputTokens": 0, "stopSequence": SECRET}}
+    )
+}
+
+
+def foreign_calls() -> list[ReadableSpan]:
+    """A call by each of `FOREIGN`, with content, in a trace of its own; and a span that is about something else."""
+    memory = InMemorySpanExporter()
+    provider = TracerProvider(resource=Resource({semconv.SERVICE_NAME: "node-shop"}), shutdown_on_exit=False)
+    provider.add_span_processor(SimpleSpanProcessor(memory))
+    content = {"ai.prompt.messages": SECRET, "llm.input_messages.0.message.content": SECRET, "input.value": SECRET}
+    for scope, kept in FOREIGN.items():
+        unfolded = {key for key in kept if "Metadata" in key}
+        stated = {key: value for key, value in kept.items() if key not in unfolded}
+        also = METADATA if unfolded else {}
+        provider.get_tracer(scope).start_span("call", attributes={**stated, **also, **content}).end()
+    provider.get_tracer("http").start_span("GET /", attributes={"url.path": "/", "email.ai": SECRET}).end()
+    return list(memory.get_finished_spans())
+
+
+def test_calls_of_services_that_have_no_otel_cost_are_in_the_ledger_and_nothing_of_their_content(
+    serve: Start, collect: Start
+) -> None:
+    _, api = serve()
+    with Sink() as sink:
+        threading.Thread(target=sink.serve_forever, daemon=True).start()
+        collector = collect(
+            api,
+            f"exporters::otlp_http/sink::endpoint: {sink.url}",
+            "service::pipelines::traces/otel_cost::exporters: [otlp_http/otel_cost, otlp_http/sink]",
+        )
+        send(collector, foreign_calls())
+        total = soon(lambda: (figures := get(f"{api}/v1/summary?service=node-shop")["total"])["calls"] == 4 and figures)
+        [request] = soon(lambda: sink.requests)
+        collector.end()
+        sink.shutdown()
+
+    # 3 times 1000 at 2.50 and 200 at 10 USD a million; 100 at 3, 2000 from the cache at 0.30 and 20 at 15.
+    assert Decimal(total["cost_usd"]) == Decimal("0.0135") + Decimal("0.0012")
+    assert SECRET not in str(request)
+    [resource] = request.resource_spans
+    kept = {
+        scope.scope.name: {item.key for span in scope.spans for item in span.attributes}
+        for scope in resource.scope_spans
+    }
+    assert kept == {scope: set(stated) for scope, stated in FOREIGN.items()}
+
+
+def test_events_of_budgets_reach_the_ledger_and_no_other_log_does(serve: Start, collect: Start) -> None:
+    _, api = serve()
+    with Sink() as sink:
+        threading.Thread(target=sink.serve_forever, daemon=True).start()
+        collector = collect(
+            api,
+            f"exporters::otlp_http/sink::endpoint: {sink.url}",
+            "service::pipelines::logs/otel_cost::exporters: [otlp_http/otel_cost, otlp_http/sink]",
+        )
+        exporter = OTLPLogExporter(endpoint=f"http://{collector.says(LISTENING)}", insecure=True, timeout=60)
+        provider = LoggerProvider(shutdown_on_exit=False)
+        provider.add_log_record_processor(SimpleLogRecordProcessor(exporter))
+        logger = provider.get_logger("otel_cost")
+        prefix = semconv.BUDGET_EVENT_PREFIX
+        event = {f"{prefix}dimension": "run", f"{prefix}id": "r1", "log.record.uid": "01JD"}
+        logger.emit(LogRecord(timestamp=time.time_ns(), body=SECRET, attributes={"said": SECRET}))
+        logger.emit(
+            LogRecord(
+                timestamp=time.time_ns(),
+                event_name="otel_cost.budget.warned",
+                body=SECRET,
+                attributes={**event, "said": SECRET},
+            )
+        )
+        provider.shutdown()
+        [body] = soon(lambda: sink.logs)
+        collector.end()
+        sink.shutdown()
+
+    assert SECRET not in str(body)
+    [record] = body.resource_logs[0].scope_logs[0].log_records
+    assert (record.event_name, {item.key for item in record.attributes}) == ("otel_cost.budget.warned", set(event))
+
+
+@pytest.mark.parametrize("compression", ["none", "gzip"])
+def test_a_collector_sends_over_grpc_too_packed_and_with_its_token(
+    serve: Start, collect: Start, compression: str
+) -> None:
+    service, api = serve(OTEL_COST_WRITE_TOKEN="for-the-collector", OTEL_COST_READ_TOKEN="for-us")
+    collector = collect(
+        api,
+        "exporters::otlp_grpc/otel_cost: {tls: {insecure: true}, headers: {authorization: Bearer for-the-collector}}",
+        f"exporters::otlp_grpc/otel_cost::endpoint: {service.says(r'OTLP/gRPC +(.+)')}",
+        f"exporters::otlp_grpc/otel_cost::compression: {compression}",
+        "service::pipelines::traces/otel_cost::exporters: [otlp_grpc/otel_cost]",
+    )
+    send(collector, calls("shop", *["0.0045"] * 50))
+    may = {"Authorization": "Bearer for-us"}
+    asked = lambda: httpx2.get(f"{api}/v1/summary", headers=may, timeout=60).raise_for_status().json()["total"]  # noqa: E731
+    total = soon(lambda: (figures := asked())["calls"] == 50 and figures)
+    assert Decimal(total["cost_usd"]) == Decimal("0.225")
+    collector.end()
 
 
 def test_what_is_sampled_away_behind_the_branch_is_in_the_ledger_and_calls_that_are_not_sampled_are_not_taken(
@@ -347,3 +496,32 @@ def test_nothing_is_lost_when_the_ledger_and_the_collector_are_killed(
     collector.end()
     service.end()
     assert len(booked(tmp_path / "ledger.duckdb")) == 8
+
+
+def test_nothing_is_lost_or_counted_twice_when_the_ledger_is_killed_again_and_again_under_load(
+    serve: Start, collect: Start, tmp_path: Path, port: int
+) -> None:
+    service, api = serve(f"127.0.0.1:{port}")
+    collector = collect(api, "exporters::otlp_http/otel_cost::retry_on_failure::max_interval: 1s")
+    batches = [calls("shop", *["0.0045"] * 100) for _ in range(60)]
+    sent: list[int] = []
+
+    def keep_sending() -> None:
+        for number, spans in enumerate(batches):
+            send(collector, spans)
+            sent.append(number)
+
+    sender = threading.Thread(target=keep_sending)
+    sender.start()
+    for kill in range(1, 4):
+        soon(lambda least=15 * kill, api=api: len(sent) > least and get(f"{api}/v1/summary")["total"]["calls"])
+        service.end(signal.SIGKILL)
+        service, api = serve(f"127.0.0.1:{port}")
+    sender.join(180)
+    assert len(sent) == 60
+
+    total = soon(lambda: (figures := get(f"{api}/v1/summary")["total"])["calls"] >= 6000 and figures)
+    assert (total["calls"], Decimal(total["cost_usd"])) == (6000, Decimal("27.0000"))  # 6000 times 0.0045
+    collector.end()
+    service.end()
+    assert len(booked(tmp_path / "ledger.duckdb")) == 6000

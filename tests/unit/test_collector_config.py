@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from otel_cost import semconv
+from otel_cost_exporter.decode import trim
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,25 +39,54 @@ CONTENT = [
     "my.error.type",
     "not_otel_cost.run",
 ]
+MAY_HAVE_CONTENT = {b"llm.invocation_parameters", b"embedding.invocation_parameters", b"ai.response.providerMetadata"}
 
 
 @pytest.fixture(scope="module")
 def text(root: Path) -> dict[str, str]:
-    """The files of the folder by name, without their comments."""
+    """The files of the folder by name, without their comments, a statement on one line."""
     files = (root / "collector-config").glob("*.yaml")
-    return {file.name: re.sub(r"(?m)(^| )#.*\n", "\n", file.read_text()) for file in files}
+    return {file.name: re.sub(r"(?m)(^| )#.*\n|\\\n +", _line, file.read_text()) for file in files}
+
+
+def _line(found: re.Match[str]) -> str:
+    return "\n" if "#" in found[0] else ""
 
 
 @pytest.fixture(scope="module")
 def kept(text: dict[str, str]) -> re.Pattern[str]:
     """What the ledger's pipeline keeps of a span's attributes."""
-    [found] = re.findall(r'keep_matching_keys\(span\.attributes, "(.+)"\)', text["collector.yaml"])
-    return re.compile(found.replace(r"\\", "\\"))
+    [found] = re.findall(r'keep_matching_keys\(span\.attributes, \\"(.+)\\"\)', text["collector.yaml"])
+    return re.compile(found)
+
+
+@pytest.fixture(scope="module")
+def kept_of_resource(text: dict[str, str]) -> re.Pattern[str]:
+    """What the ledger's pipelines keep of a resource's attributes."""
+    [found] = set(re.findall(r'keep_matching_keys\(resource\.attributes, "(.+)"\)', text["collector.yaml"]))
+    return re.compile(found)
 
 
 @pytest.mark.parametrize("key", NEEDED)
 def test_the_ledger_gets_what_the_wire_contract_promises(kept: re.Pattern[str], key: str) -> None:
     assert kept.search(key)
+
+
+@pytest.mark.parametrize("key", sorted(trim.READ - MAY_HAVE_CONTENT))
+def test_the_ledger_gets_what_it_reads_of_services_without_otel_cost(kept: re.Pattern[str], key: bytes) -> None:
+    assert kept.search(key.decode())
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        *("service.name", "service.instance.id", "host.name", "k8s.pod.name", "deployment.environment"),
+        *("deployment.environment.name", "otel_cost.version", "otel_cost.project"),
+    ],
+)
+def test_the_ledger_gets_who_asked_and_who_pays(kept_of_resource: re.Pattern[str], key: str) -> None:
+    assert kept_of_resource.search(key)
+    assert not kept_of_resource.search(f"not.{key}")
 
 
 @pytest.mark.parametrize("key", CONTENT)

@@ -35,5 +35,6 @@ def test_a_base_install_brings_neither_ledger_nor_dashboard() -> None:
         "opentelemetry-instrumentation-httpx",
         "opentelemetry-sdk",
         "protobuf",
+        "pydantic",
         "wrapt",
     }

@@ -18,7 +18,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from otel_cost import attribution, bootstrap, safety
-from otel_cost.budgets import STORE
+from otel_cost.budgets.chosen import MEMORY
 from otel_cost.instrumentation.clients import httpx as wrapped_httpx
 from otel_cost.instrumentation.open_calls import end_abandoned
 from otel_cost_exporter.demo import stand_in
@@ -100,18 +100,24 @@ def _instrumented(exporter: InMemorySpanExporter) -> Iterator[None]:  # noqa: AR
     wrapped_httpx._wrapped.clear()
 
 
+@pytest.fixture(autouse=True)
+def _no_service(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A ledger service that runs on this machine is none of the tests' business."""
+    monkeypatch.setenv("OTEL_COST_URL", "http://127.0.0.1:9")
+
+
 @pytest.fixture
 def spans(exporter: InMemorySpanExporter) -> Iterator[Spans]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)  # sockets that other tests left are not this one's
         garbage.collect()  # streams that the test before left to the garbage collector
     end_abandoned()
-    STORE.clear()
+    MEMORY.clear()
     attribution.process_members.cache_clear()
     exporter.clear()
     yield Spans(exporter)
     attribution.process_members.cache_clear()
-    STORE.clear()
+    MEMORY.clear()
 
 
 @pytest.fixture(scope="module")

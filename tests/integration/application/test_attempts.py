@@ -13,11 +13,11 @@ import openai
 import pytest
 
 import otel_cost
-from otel_cost.budgets import STORE
 from otel_cost.errors import BudgetExceededError
 from otel_cost.instrumentation import open_calls
 from otel_cost_exporter.demo.stand_in import StandIn
 
+from .accounts import account
 from .serving import JSON, Answer, serving
 
 pytestmark = pytest.mark.usefixtures("nothing_of_ours_fails")
@@ -54,8 +54,8 @@ def test_an_attempt_that_broke_off_spends_its_hold_and_the_next_holds_anew(provi
     with otel_cost.budget("run", "r1", limit_usd=1), client(hook, retries=2) as gpt:
         gpt.chat.completions.create(model="gpt-4o", max_tokens=200, messages=USED)
     assert (hook.sent, len(provider.requests)) == (3, 1)
-    account = STORE.spent("run", "r1")
-    assert (account.spent_usd, account.held_usd, account.under_way) == (2 * hook.hold + COST, 0, 0)
+    found = account("run", "r1")
+    assert (found.spent_usd, found.held_usd, found.under_way) == (2 * hook.hold + COST, 0, 0)
     call = spans.call
     assert (call["otel_cost.call.attempts"], call["otel_cost.cost.status"], spans.cost) == (3, "known", COST)
     assert call["otel_cost.call.failures"] == ("ReadTimeout", "ReadTimeout")
@@ -74,8 +74,8 @@ def test_a_retry_that_would_break_the_budget_does_not_leave(provider: StandIn, s
     assert (hook.sent, provider.requests) == (2, [])
     hold = hook.hold
     assert (error.value.spent, error.value.call) == (2 * hold, hold)
-    account = STORE.spent("run", "r1")
-    assert (account.spent_usd, account.held_usd, account.under_way) == (2 * hold, 0, 0)
+    found = account("run", "r1")
+    assert (found.spent_usd, found.held_usd, found.under_way) == (2 * hold, 0, 0)
     call = spans.calls[-1]
     assert (call["otel_cost.call.outcome"], call["otel_cost.cost.status"]) == ("error", "unknown")
     assert (call["otel_cost.call.attempts"], call["error.type"]) == (2, "BudgetExceededError")
@@ -87,7 +87,7 @@ def test_an_attempt_that_the_provider_refused_spends_nothing(provider: StandIn, 
     with otel_cost.budget("run", "r1", limit_usd=1), openai.OpenAI(max_retries=2) as gpt:
         gpt.chat.completions.create(model="gpt-4o", max_tokens=200, messages=failing)
     assert len(provider.requests) == 3
-    assert STORE.spent("run", "r1").spent_usd == COST
+    assert account("run", "r1").spent_usd == COST
     assert spans.cost == COST
     assert spans.call["otel_cost.call.failures"] == ("500 server_error", "500 server_error")
     assert "otel_cost.waste.status" not in spans.call
@@ -227,5 +227,5 @@ def test_a_task_that_an_sdk_call_started_is_on_its_own_when_that_is_over(
 
     assert asyncio.run(main()) == ("refused" if outcome == "refused" else "sent")
     assert [call["otel_cost.call.outcome"] for call in spans.calls] == ["ok", outcome]
-    account = STORE.spent("run", "r1")
-    assert (account.held_usd, account.under_way, open_calls._open) == (0, 0, set())
+    found = account("run", "r1")
+    assert (found.held_usd, found.under_way, open_calls._open) == (0, 0, set())

@@ -5,11 +5,13 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import pytest
 from opentelemetry import trace
+from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 
 from otel_cost import bootstrap, safety
@@ -59,8 +61,18 @@ def test_where_no_distro_configures_the_sdk_otel_cost_does(bin_folder: Path, pro
     (call,) = calls_of(done.stdout)
     assert call["attributes"]["otel_cost.cost.amount"] == COST
     assert call["resource"]["attributes"]["service.name"] == "shop"
+    assert {span["resource"]["attributes"]["otel_cost.version"] for span in spans_of(done.stdout)} == {
+        version("otel-cost")
+    }
     assert {span["name"] for span in spans_of(done.stdout)} == {"chat gpt-4o", "POST"}
     assert done.stderr == ""
+
+
+def test_what_otlp_cannot_deliver_is_said_with_the_other_way(bin_folder: Path, provider: StandIn) -> None:
+    environ = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1", "OTEL_EXPORTER_OTLP_TIMEOUT": "0.2"}
+    done = instrumented(bin_folder, CALL, provider=provider, **environ)
+    assert "The cost of 1 calls is lost: 127.0.0.1:1 did not take them" in done.stderr
+    assert "--traces_exporter otel_cost" in done.stderr
 
 
 DISTRO = """
@@ -194,6 +206,17 @@ def test_a_client_that_cannot_be_wrapped_stops_nothing() -> None:
     before = safety.failures().get("wrapping json", 0)
     bootstrap._wrap(lambda module: module.no_such_thing, json)
     assert safety.failures()["wrapping json"] == before + 1
+
+
+def test_a_provider_that_was_there_before_says_that_otel_cost_runs_here_on_tracers_of_before_too() -> None:
+    provider = TracerProvider(shutdown_on_exit=False)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(bootstrap.endings, "watch_provider", lambda _: True)
+        provider._resource = Resource({"service.name": "shop"})
+        tracer = provider.get_tracer("app")
+        bootstrap.attach(provider)
+    span: Any = tracer.start_span("work")
+    assert dict(span.resource.attributes) == {"service.name": "shop", "otel_cost.version": version("otel-cost")}
 
 
 def test_starting_twice_is_starting_once() -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from typing import Any
@@ -17,10 +18,11 @@ from opentelemetry.trace import StatusCode
 
 import otel_cost
 from otel_cost import BudgetExceededError
-from otel_cost.budgets import STORE
 from otel_cost_exporter.demo.stand_in import StandIn
 
+from .accounts import account
 from .conftest import cancelled_once_seen
+from .sleeping import not_here
 
 ASK: dict[str, Any] = {"messages": [{"role": "user", "content": "[stand-in input=10,output=100]"}]}
 
@@ -90,10 +92,7 @@ def go(way: Any) -> None:
 def test_the_refusal_is_the_budgets_own_at_once_and_nothing_is_sent(
     way: Any, provider: StandIn, spans: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def slept(*_: object) -> None:
-        raise AssertionError("an SDK went to sleep before a retry")
-
-    monkeypatch.setattr("time.sleep", slept)
+    monkeypatch.setattr("time.sleep", not_here(time.sleep))
     with otel_cost.budget("run", "r1", limit_usd="0.0001"), pytest.raises(BudgetExceededError) as caught:
         go(way)
     assert provider.requests == []
@@ -143,7 +142,7 @@ def calls_until_refused(most: int = 100) -> int:
 def test_a_run_spends_up_to_its_budget_and_not_more(provider: StandIn, spans: Any) -> None:
     with otel_cost.budget("run", "r1", limit_usd="0.01"):
         done = calls_until_refused()
-    spent = STORE.spent("run", "r1")
+    spent = account("run", "r1")
     assert spent.spent_usd == done * COST
     assert spent.spent_usd <= Decimal("0.01")
     assert Decimal("0.01") - spent.spent_usd < 2 * COST  # and nearly all of it
@@ -191,7 +190,7 @@ def test_a_budget_holds_in_threads_and_pools_that_the_block_starts(provider: Sta
         with ThreadPoolExecutor(2) as pool:
             for future in [pool.submit(call) for _ in range(4)]:
                 future.result()
-    assert STORE.spent("run", "r1").spent_usd <= Decimal("0.003")
+    assert account("run", "r1").spent_usd <= Decimal("0.003")
     assert len(provider.requests) + len(refused) == 8
     assert 1 <= len(provider.requests) <= 2
     assert {call["otel_cost.stage"] for call in spans.calls} == {"fan-out"}
@@ -221,7 +220,7 @@ def test_a_budget_holds_across_await_and_tasks(provider: StandIn, spans: Any) ->
     refused = [result for result in results if isinstance(result, BudgetExceededError)]
     assert len(refused) + len(provider.requests) == 8
     assert 1 <= len(provider.requests) <= 2
-    assert STORE.spent("run", "r1").spent_usd == len(provider.requests) * COST
+    assert account("run", "r1").spent_usd == len(provider.requests) * COST
     assert len(spans.calls) == 8
 
 
@@ -237,8 +236,8 @@ def test_a_call_that_costs_nothing_gives_back_what_it_held(
     with otel_cost.budget("run", "r1", limit_usd="0.0015"):
         failing("[stand-in status=500]")
         failing(base_url="http://127.0.0.1:9/openai/v1")
-    account = STORE.spent("run", "r1")
-    assert (account.spent_usd, account.held_usd, account.under_way) == (0, 0, 0)
+    found = account("run", "r1")
+    assert (found.spent_usd, found.held_usd, found.under_way) == (0, 0, 0)
     assert (len(provider.requests), len(spans.calls)) == (1, 2)
 
 
@@ -250,10 +249,10 @@ def test_a_call_of_which_nobody_knows_what_it_cost_has_spent_what_it_held(
         failing(http_client=unanswered)
         with pytest.raises(BudgetExceededError) as caught:
             openai_chat()
-    account = STORE.spent("run", "r1")
-    assert caught.value.spent == account.spent_usd
-    assert Decimal("0.001") < account.spent_usd < Decimal("0.0015")  # 100 tokens at 10 per million, and its input
-    assert (account.held_usd, account.under_way) == (0, 0)
+    found = account("run", "r1")
+    assert caught.value.spent == found.spent_usd
+    assert Decimal("0.001") < found.spent_usd < Decimal("0.0015")  # 100 tokens at 10 per million, and its input
+    assert (found.held_usd, found.under_way) == (0, 0)
     assert [call["otel_cost.cost.status"] for call in spans.calls] == ["unknown", "known"]
     assert len(provider.requests) == 1
 
@@ -315,7 +314,7 @@ def test_a_call_that_a_hook_makes_is_a_call_of_its_own(provider: StandIn, spans:
         client.chat.completions.create(model="gpt-4o", max_tokens=100, **ASK)
     assert len(provider.requests) == 2
     assert [call["otel_cost.cost.amount"] for call in spans.calls] == ["0.001025", "0.001025"]
-    assert STORE.spent("run", "r1").spent_usd == 2 * COST
+    assert account("run", "r1").spent_usd == 2 * COST
 
 
 def test_a_refusal_of_a_call_that_a_hook_makes_comes_out_as_it_is(provider: StandIn, spans: Any) -> None:
@@ -330,8 +329,8 @@ def test_a_refusal_of_a_call_that_a_hook_makes_comes_out_as_it_is(provider: Stan
     ):
         client.chat.completions.create(model="gpt-4o", max_tokens=100, **ASK)
     assert provider.requests == []
-    account = STORE.spent("run", "r1")
-    assert (account.spent_usd, account.held_usd, account.under_way) == (0, 0, 0)
+    found = account("run", "r1")
+    assert (found.spent_usd, found.held_usd, found.under_way) == (0, 0, 0)
     assert len(spans.calls) == 2
 
 
@@ -363,8 +362,8 @@ def test_an_sdk_call_closed_from_another_context_gives_back_what_it_held(provide
 
     asyncio.run(cancelled_once_seen(call(), provider))
     assert provider.requests
-    account = STORE.spent("run", "r1")
-    assert (account.held_usd, account.under_way) == (0, 0)
+    found = account("run", "r1")
+    assert (found.held_usd, found.under_way) == (0, 0)
     assert spans.call["otel_cost.call.outcome"] == "cut"
 
 
@@ -377,7 +376,7 @@ def test_streams_that_nobody_reads_any_more_do_not_hold_the_budget(
             for _chunk in client.chat.completions.create(model="gpt-4o", max_tokens=100, stream=True, **ASK):
                 break
     assert len(provider.requests) == 20
-    assert STORE.spent("run", "r1").spent_usd < Decimal("0.01")
+    assert account("run", "r1").spent_usd < Decimal("0.01")
     assert {call["otel_cost.call.outcome"] for call in spans.calls} == {"cut"}
 
 

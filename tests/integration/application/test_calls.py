@@ -23,11 +23,11 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 import otel_cost
 from otel_cost import safety
-from otel_cost.budgets import STORE
 from otel_cost.instrumentation import open_calls
 from otel_cost_exporter.demo.stand_in import StandIn
 
 from . import garbage
+from .accounts import account
 from .conftest import cancelled_once_seen
 
 USED = "[stand-in input=1000,output=200,cache_read=600]"
@@ -485,7 +485,7 @@ def test_a_call_outlives_a_genai_span_that_ends_before_its_stream(provider: Stan
     (ours,) = [span for span in spans.all if span.name == "chat gpt-4o"]
     assert ours.parent.span_id == theirs.context.span_id
     assert ours.start_time < theirs.end_time < ours.end_time
-    assert spans.cost == STORE.spent("run", "r1").spent_usd == Decimal("0.0045")  # 1000 x 2.50 + 200 x 10, per million
+    assert spans.cost == account("run", "r1").spent_usd == Decimal("0.0045")  # 1000 x 2.50 + 200 x 10, per million
     assert spans.call["otel_cost.cost.status"] == "known"
 
 
@@ -496,7 +496,7 @@ def test_a_genai_span_that_is_not_current_does_not_count_a_call_twice(provider: 
         span.set_attributes({"gen_ai.usage.input_tokens": 1000, "gen_ai.response.id": answer.id})
         span.end()
     assert provider.requests
-    assert spans.cost == STORE.spent("run", "r1").spent_usd == OPENAI_COST
+    assert spans.cost == account("run", "r1").spent_usd == OPENAI_COST
 
 
 def test_a_genai_span_that_has_ended_takes_no_call(provider: StandIn, spans: Any) -> None:
@@ -712,7 +712,7 @@ def test_a_stream_whose_reading_fails_ends_and_gives_back_what_it_held(
         assert len(list(chat_stream(client))) > 2
     assert provider.requests
     assert spans.call["otel_cost.cost.reason"] == "the response could not be read"
-    assert STORE.spent("run", "r1").under_way == 0
+    assert account("run", "r1").under_way == 0
     assert safety._failures.pop("reading a response") == 1
 
 
@@ -779,8 +779,8 @@ def test_a_forked_child_leaves_its_parents_streams_alone(provider: StandIn, span
                 signal.signal(signal.SIGALRM, signal.SIG_DFL)
                 signal.alarm(60)
                 stream.close()
-                account = STORE.spent("run", "r1")
-                found = (account.held_usd, account.under_way, exported_calls(spans), open_calls._open)
+                found = account("run", "r1")
+                found = (found.held_usd, found.under_way, exported_calls(spans), open_calls._open)
             finally:  # whatever happens: the tests go on in the parent
                 os._exit(0 if found == (0, 0, 0, set()) else 1)
         _, status = os.waitpid(child, 0)

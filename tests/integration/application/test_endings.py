@@ -114,7 +114,7 @@ if __name__ == "__main__":
             print(pool.map(handler, range(2)), file=sys.stderr)
 """
     process = app(program)
-    _, errors = process.communicate(timeout=120)
+    _, errors = process.communicate(timeout=500)
     assert process.returncode == 0, errors
     assert errors.count("[True, True]") == 5, errors
 

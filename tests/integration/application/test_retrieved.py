@@ -16,9 +16,9 @@ import requests
 from opentelemetry import trace
 
 import otel_cost
-from otel_cost.budgets import STORE
 from otel_cost.instrumentation import background, open_calls
 
+from .accounts import account
 from .serving import EVENTS, JSON, Answer, Asked, serving
 
 pytestmark = pytest.mark.usefixtures("nothing_of_ours_fails")
@@ -84,7 +84,7 @@ def test_a_background_response_is_one_call_however_often_it_is_polled(client: An
         for status in ("queued", "in_progress"):
             assert gpt.responses.retrieve(asked.id).status == status
             assert spans.calls == []
-            assert STORE.spent("run", "r1").held_usd > 0
+            assert account("run", "r1").held_usd > 0
         for _ in range(3):
             assert gpt.responses.retrieve(asked.id).status == "completed"
     assert len(worker.asked) == 6
@@ -94,8 +94,8 @@ def test_a_background_response_is_one_call_however_often_it_is_polled(client: An
         "ok",
     )
     assert (spans.call["otel_cost.run"], spans.call["gen_ai.request.model"]) == ("r1", "gpt-4o")
-    account = STORE.spent("run", "r1")
-    assert (account.spent_usd, account.held_usd, account.under_way) == (COST, 0, 0)
+    found = account("run", "r1")
+    assert (found.spent_usd, found.held_usd, found.under_way) == (COST, 0, 0)
 
 
 def test_the_async_sdks_too(client: Any, spans: Any) -> None:
@@ -158,7 +158,7 @@ def test_a_background_response_that_fails_or_is_cancelled_is_over(client: Any, s
     assert [call["otel_cost.cost.status"] for call in spans.calls] == ["unknown", "unknown"]
     assert [call.get("error.type") for call in spans.calls] == ["server_error", None]
     assert [call["otel_cost.call.outcome"] for call in spans.calls] == ["error", "ok"]
-    assert STORE.spent("run", "r1").under_way == 0
+    assert account("run", "r1").under_way == 0
 
 
 def test_a_response_that_another_process_asked_for_is_counted_once(client: Any, spans: Any) -> None:
@@ -167,7 +167,7 @@ def test_a_response_that_another_process_asked_for_is_counted_once(client: Any, 
         for _ in range(4):
             gpt.responses.retrieve("resp_1")
     assert (spans.cost, spans.call["otel_cost.run"]) == (COST, "r2")
-    assert STORE.spent("run", "r2").spent_usd == COST
+    assert account("run", "r2").spent_usd == COST
 
 
 def test_a_poll_that_is_not_read_or_fails_states_nothing(client: Any, spans: Any) -> None:
@@ -192,9 +192,9 @@ def test_who_never_asks_again_has_a_call_of_unknown_cost_when_the_process_ends(c
         open_calls.end_all()
     assert spans.call["otel_cost.cost.status"] == "unknown"
     assert spans.call["otel_cost.cost.reason"].startswith("nobody asked what the response had used")
-    account = STORE.spent("run", "r1")
-    assert account.spent_usd > Decimal("0.002")  # what was held: 200 output tokens at 10 per million, and the input
-    assert (account.held_usd, account.under_way) == (0, 0)
+    found = account("run", "r1")
+    assert found.spent_usd > Decimal("0.002")  # what was held: 200 output tokens at 10 per million, and the input
+    assert (found.held_usd, found.under_way) == (0, 0)
 
 
 @pytest.mark.parametrize("bound", ["_MOST", "_LONGEST_SECONDS"])

@@ -114,7 +114,13 @@ def test_a_budget_that_would_not_arrive_is_refused() -> None:
 
 @pytest.mark.parametrize(
     ("around", "given", "holds"),
-    [("0.001", "5", "0.001"), ("5", "0.001", "0.001"), ("200tok", "3000tok", "200tok"), ("1", "1.00", "1")],
+    [
+        ("0.001", "5", "0.001"),
+        ("5", "0.001", "0.001"),
+        ("200tok", "3000tok", "200tok"),
+        ("1", "1.00", "1"),
+        ("9/day", "0.001/day", "0.001/day"),
+    ],
 )
 def test_a_run_inside_a_run_has_the_tighter_budget(around: str, given: str, holds: str, bin_folder: Path) -> None:
     show = "import os; print(os.environ['BAGGAGE'])"
@@ -126,7 +132,15 @@ def test_a_run_inside_a_run_has_the_tighter_budget(around: str, given: str, hold
 
 
 @pytest.mark.parametrize(
-    ("around", "said"), [("200tok", "give --budget in the same unit"), ("lots", "the budget in BAGGAGE: 'lots' is not")]
+    ("around", "said"),
+    [
+        ("200tok", "give --budget in the same unit"),
+        (
+            "5/day/Europe/Berlin",
+            "BAGGAGE sets a budget of 5/day/Europe/Berlin around this one: give --budget in the same",
+        ),
+        ("lots", "the budget in BAGGAGE: 'lots' is not"),
+    ],
 )
 def test_a_run_inside_a_run_whose_budgets_cannot_be_compared_does_not_start(
     around: str, said: str, bin_folder: Path

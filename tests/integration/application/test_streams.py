@@ -17,11 +17,11 @@ import openai
 import pytest
 
 import otel_cost
-from otel_cost.budgets import STORE
 from otel_cost.instrumentation import open_calls
 from otel_cost_exporter.demo.stand_in import StandIn
 
 from . import garbage
+from .accounts import account
 from .serving import EVENTS, JSON, Answer, Asked, serving
 
 pytestmark = pytest.mark.usefixtures("nothing_of_ours_fails")
@@ -117,9 +117,9 @@ def test_an_error_in_the_place_of_a_message_is_of_unknown_cost(server: Server, s
         ask_claude(server(Answer(message_events(OVERLOADED)), "anthropic"))
     assert (spans.call["otel_cost.call.outcome"], spans.call["otel_cost.cost.status"]) == ("error", "unknown")
     assert "gen_ai.usage.input_tokens" not in spans.call
-    account = STORE.spent("run", "r1")
-    assert account.spent_usd > Decimal("0.0045")  # what was held: 300 x 15 per million, and the input
-    assert (account.held_usd, account.under_way) == (0, 0)
+    found = account("run", "r1")
+    assert found.spent_usd > Decimal("0.0045")  # what was held: 300 x 15 per million, and the input
+    assert (found.held_usd, found.under_way) == (0, 0)
 
 
 def test_a_budget_in_tokens_counts_the_passes_that_the_total_leaves_out(server: Server, spans: Any) -> None:
@@ -134,7 +134,7 @@ def test_a_budget_in_tokens_counts_the_passes_that_the_total_leaves_out(server: 
     ):
         claude.messages.create(model="claude-sonnet-4-5", max_tokens=300, messages=MESSAGES)
     assert spans.cost == Decimal("0.0255")  # 6000 x 3 + 500 x 15, per million
-    assert STORE.spent("run", "r1").spent_tokens == 6500
+    assert account("run", "r1").spent_tokens == 6500
 
 
 # --- OpenAI responses ----------------------------------------------------------------------------------------------
@@ -201,9 +201,9 @@ def test_a_call_that_states_what_is_no_count_is_unknown_and_spends_its_hold(serv
     assert spans.call["otel_cost.cost.reason"] == (
         "the response states what is no count: completion_tokens='two hundred'"
     )
-    account = STORE.spent("run", "r1")
+    found = account("run", "r1")
     held = (-(-len(sent) // 3) * Decimal("2.50") + 200 * Decimal(10)) / 1_000_000  # a token for each three bytes
-    assert (account.spent_usd, account.held_usd, account.under_way) == (held, 0, 0)
+    assert (found.spent_usd, found.held_usd, found.under_way) == (held, 0, 0)
 
 
 # --- Gemini: each event states what was used so far -------------------------------------------------------------------

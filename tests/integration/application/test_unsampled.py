@@ -19,7 +19,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.sdk.trace.sampling import TraceIdRatioBased
 
 from otel_cost_exporter import spool
-from otel_cost_exporter.address import Address
+from otel_cost_exporter.access.address import Address
 from otel_cost_exporter.demo.stand_in import StandIn
 from otel_cost_exporter.service import Options, Service
 

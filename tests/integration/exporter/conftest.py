@@ -11,13 +11,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from click.testing import CliRunner
 
-from otel_cost_exporter.address import Address
+from otel_cost.cli import main
+from otel_cost_exporter.access.address import Address
 from otel_cost_exporter.service import Options, Service
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
+
+    from click.testing import Result
 
 sys.path.append(str(Path(__file__).resolve().parents[2] / "unit" / "exporter"))
 
@@ -74,3 +78,17 @@ def serving(ledger_file: Path, spool_folder: Path, bin_folder: Path) -> Callable
                 process.communicate(timeout=20)
 
     return start
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, ledger_file: Path, spool_folder: Path) -> Callable[..., Result]:
+    """Run `otel-cost` in this process, with a ledger and spool of its own and no service to be found."""
+    monkeypatch.setenv("OTEL_COST_LEDGER", str(ledger_file))
+    monkeypatch.setenv("OTEL_COST_SPOOL", str(spool_folder))
+    monkeypatch.setenv("OTEL_COST_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("COLUMNS", "100")
+
+    def invoke(*arguments: str) -> Result:
+        return CliRunner().invoke(main, arguments, catch_exceptions=False)
+
+    return invoke

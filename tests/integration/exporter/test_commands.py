@@ -11,53 +11,21 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import requests
-from click.testing import CliRunner
 from exporter_building import DAY, NOON, call, refused, request, unknown
 
-from otel_cost.cli import main
-from otel_cost_exporter import books, segments, spool
-from otel_cost_exporter.decode import decode
-from otel_cost_exporter.ledger import Ledger
+from otel_cost_exporter import segments, spool
+from otel_cost_exporter.writing.ledger import Ledger
+
+from .commanding import NOBODY, fill, lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from click.testing import Result
-    from opentelemetry.proto.trace.v1.trace_pb2 import Span
-
     from otel_cost_exporter.service import Service
 
-    Run = Callable[..., Result]
-
-NOBODY = "http://127.0.0.1:9"  # the port of "discard", where nobody listens
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, ledger_file: Path, spool_folder: Path) -> Run:
-    """Run `otel-cost` in this process, with a ledger and spool of its own and no service to be found."""
-    monkeypatch.setenv("OTEL_COST_LEDGER", str(ledger_file))
-    monkeypatch.setenv("OTEL_COST_SPOOL", str(spool_folder))
-    monkeypatch.setenv("OTEL_COST_URL", NOBODY)
-    monkeypatch.setenv("COLUMNS", "100")
-
-    def invoke(*arguments: str) -> Result:
-        return CliRunner().invoke(main, arguments, catch_exceptions=False)
-
-    return invoke
-
-
-def fill(path: Path, *spans: Span) -> None:
-    with Ledger(path) as ledger:
-        batch = decode(request(*spans)).batch
-        assert batch is not None
-        ledger.add(batch).result(10)
-
-
-def lines(text: str) -> list[list[str]]:
-    """The words of each line that has any."""
-    return [line.split() for line in text.splitlines() if line.strip()]
+    from .commanding import Run
 
 
 def test_a_summary_is_a_table_that_says_what_is_unknown(run: Run, ledger_file: Path) -> None:
@@ -79,8 +47,8 @@ def test_a_summary_is_a_table_that_says_what_is_unknown(run: Run, ledger_file: P
         ["total", "3", "1,236,567", "600", "1", "1", "0.009000"],
     ]
     assert done.output.splitlines()[-2:] == [
-        "Of this 0.004500 USD, for 1 call, are estimated.",
-        "The cost of 1 call is unknown and in no sum: 1,234,567 input and 200 output tokens have no price.",
+        "Of this 0.004500 USD, for 1 call or charge, are estimated.",
+        "The cost of 1 call or charge is unknown and in no sum: 1,234,567 input and 200 output tokens have no price.",
     ]
 
 
@@ -194,7 +162,7 @@ def test_neither_file_nor_service_is_one_clear_line(run: Run, ledger_file: Path,
 def test_a_service_that_cannot_write_now_still_answers(
     run: Run, service: Service, monkeypatch: pytest.MonkeyPatch, ledger_file: Path
 ) -> None:
-    service.ledger.failure = "No space left on device"
+    monkeypatch.setattr(Ledger, "failure", "No space left on device")
     monkeypatch.setenv("OTEL_COST_URL", service.url)
     monkeypatch.setenv("OTEL_COST_LEDGER", str(ledger_file.with_name("other.duckdb")))
     assert lines(run("summary").output)[0] == ["service", service.url]
@@ -336,93 +304,6 @@ def test_what_waits_in_the_spool_is_said_and_how_to_book_it(run: Run, ledger_fil
     json.loads(run("summary", "--json").stdout)
 
 
-def test_where_another_process_has_the_file_a_report_is_no_way_out(
-    run: Run, serving: Callable[[], AbstractContextManager[Any]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setenv("OTEL_COST_SPOOL", str(tmp_path / "elsewhere"))
-    segments.write(tmp_path / "elsewhere", request(call(1)))
-    with serving():
-        assert run("summary").output.endswith("start one with otel-cost serve\n")
-
-
-def test_a_report_says_what_it_leaves_in_the_spool(run: Run, ledger_file: Path, tmp_path: Path) -> None:
-    fill(ledger_file, call(1))
-    missing = run("report", "--spool", str(tmp_path / "no" / "such"))
-    assert (missing.exit_code, missing.stderr) == (
-        0,
-        f"Spool {tmp_path / 'no' / 'such'} is not there: nothing to drain\n",
-    )
-    assert run("report").stderr == ""
-    home = tmp_path / "home"
-    home.mkdir()
-    (home / "thesis.txt").write_text("precious")
-    (home / ".hidden").touch()
-    left = f"Spool {home} holds what is no segment, and it is left alone: thesis.txt\n"
-    assert run("report", "--spool", str(home)).stderr == left
-    stuck = segments.write(home, b"no protobuf")
-    segments.write(home, request(call(2)))
-    (home / spool.ASIDE).touch()
-    done = run("report", "--spool", str(home))
-    assert done.stderr == f"{left}Spool file {stuck} is not drained for now: File exists\n"
-    assert lines(done.stdout)[-1][:2] == ["total", "2"]
-    assert (home / "thesis.txt").read_text() == "precious"
-
-
-def test_a_report_drains_the_spool_and_breaks_a_run_down(run: Run, spool_folder: Path) -> None:
-    stated = {"otel_cost__run": "r1", "otel_cost__role": "writer"}
-    segments.write(spool_folder, request(call(1, otel_cost__stage="draft", **stated), call(2, otel_cost__run="r2")))
-    segments.write(spool_folder, request(call(3, otel_cost__stage="edit", otel_cost__cost__amount="0.01", **stated)))
-    document = json.loads(run("report", "r1", "--json").output)
-    assert not spool.waiting(spool_folder)
-    assert list(document) == ["run", "total", "by_stage", "by_model", "by_role"]
-    assert (document["run"], document["total"]["calls"], document["total"]["cost_usd"]) == ("r1", 2, "0.014500")
-    assert [(row["stage"], row["cost_usd"]) for row in document["by_stage"]] == [
-        ("edit", "0.010000"),
-        ("draft", "0.004500"),
-    ]
-    assert [(row["model"], row["cost_usd"]) for row in document["by_model"]] == [("gpt-4o", "0.014500")]
-    assert [(row["role"], row["cost_usd"]) for row in document["by_role"]] == [("writer", "0.014500")]
-    table = lines(run("report", "r1").output)
-    assert ["edit", "1", "1,000", "200", "0.010000"] in table
-    assert table.count(["total", "2", "2,000", "400", "0.014500"]) == 3
-
-
-def test_a_report_without_a_run_lists_the_runs(run: Run, ledger_file: Path) -> None:
-    fill(ledger_file, call(1, otel_cost__run="r1"), call(2, otel_cost__run="r2", otel_cost__cost__amount="1"), call(3))
-    table = lines(run("report").output)
-    assert table[0] == ["Runs,", "ledger", str(ledger_file)]
-    assert [row[0] for row in table[3:]] == ["r2", "r1", "(none)", "total"]
-    assert json.loads(run("report", "--json").output) == json.loads(run("summary", "--by", "run", "--json").output)
-
-
-def test_a_run_that_nobody_knows_is_said(run: Run, ledger_file: Path) -> None:
-    fill(ledger_file, call(1, otel_cost__run="r1"))
-    done = run("report", "r9")
-    assert (done.exit_code, done.output) == (
-        1,
-        "Error: no call of run 'r9' is in the books; otel-cost report lists the runs\n",
-    )
-
-
-def test_a_report_waits_for_the_service_to_drain_the_spool(
-    run: Run,
-    serving: Callable[[], AbstractContextManager[Any]],
-    spool_folder: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    with serving() as running:
-        monkeypatch.setenv("OTEL_COST_URL", running.url)
-        segments.write(spool_folder, request(call(1, otel_cost__run="r1")))
-        assert json.loads(run("report", "r1", "--json").output)["total"]["cost_usd"] == "0.004500"
-        monkeypatch.setattr(books, "_DRAIN_SECONDS", 0.0)
-        elsewhere = tmp_path / "elsewhere"
-        segments.write(elsewhere, request(call(2, otel_cost__run="r1")))
-        done = run("report", "r1", "--spool", str(elsewhere), "--url", running.url)
-        assert f"The service did not drain {elsewhere}: what waits there is not counted" in done.output
-        assert done.exit_code == 0
-
-
 def test_serve_says_where_it_listens_drains_and_stops_cleanly(
     serving: Callable[[], AbstractContextManager[Any]], ledger_file: Path, spool_folder: Path
 ) -> None:
@@ -441,7 +322,14 @@ def test_serve_says_where_it_listens_drains_and_stops_cleanly(
     assert not spool.waiting(spool_folder)
 
 
-def test_serve_warns_where_others_can_reach_it(bin_folder: Path, ledger_file: Path, spool_folder: Path) -> None:
+@pytest.mark.parametrize(
+    ("token", "said"),
+    [("", "whoever reaches it can ask questions, send calls"), ("t-1", "tokens and calls come there in the clear")],
+)
+def test_serve_warns_where_others_can_reach_it(  # noqa: PLR0917 - two are its table
+    bin_folder: Path, ledger_file: Path, spool_folder: Path, monkeypatch: pytest.MonkeyPatch, token: str, said: str
+) -> None:
+    monkeypatch.setenv("OTEL_COST_TOKEN", token)
     where = ("--grpc", "127.0.0.1:0", "--http", "0.0.0.0:0", "--ledger", str(ledger_file), "--spool", str(spool_folder))
     with subprocess.Popen([bin_folder / "otel-cost", "serve", *where], stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
@@ -449,7 +337,7 @@ def test_serve_warns_where_others_can_reach_it(bin_folder: Path, ledger_file: Pa
         process.terminate()
         process.communicate(timeout=20)
     assert warning.startswith("WARNING: 0.0.0.0:")
-    assert "can be reached from other machines" in warning
+    assert f"can be reached from other machines, and {said}" in warning
 
 
 def test_serve_on_a_file_or_port_that_is_taken_is_one_clear_line(
@@ -469,13 +357,19 @@ def test_serve_on_a_file_or_port_that_is_taken_is_one_clear_line(
     assert "'4317' is no address: write it like 127.0.0.1:4317" in bad.output
 
 
-@pytest.mark.parametrize("missing", ["duckdb", "pyarrow", "fastapi", "uvicorn", "rich"])
-def test_a_base_install_says_which_extra_it_takes(missing: str) -> None:
-    code = (
-        f"import sys; sys.modules[{missing!r}] = None; from otel_cost.cli import main; main(['summary', '--by', 'run'])"
-    )
+@pytest.mark.parametrize(
+    ("command", "missing"),
+    [
+        *(("summary", missing) for missing in ("duckdb", "pyarrow", "rich")),
+        *(("serve", missing) for missing in ("duckdb", "fastapi", "uvicorn", "grpc")),
+        *((command, "duckdb") for command in ("report", "top", "export", "compare")),
+    ],
+)
+def test_a_base_install_says_which_extra_it_takes(command: str, missing: str) -> None:
+    arguments = [command, "r", "--model", "gpt-4o"] if command == "compare" else [command]
+    code = f"import sys; sys.modules[{missing!r}] = None; from otel_cost.cli import main; main({arguments})"
     environ = {**os.environ, "PYDANTIC_DISABLE_PLUGINS": "__all__"}  # logfire's, which our tests have, needs rich too
-    command = [sys.executable, "-c", code]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30, env=environ)
+    program = [sys.executable, "-c", code]
+    done = subprocess.run(program, capture_output=True, text=True, check=False, timeout=30, env=environ)
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == "Error: 'otel-cost summary' needs more packages: pip install 'otel-cost[ledger]'\n"
+    assert done.stderr == f"Error: 'otel-cost {command}' needs more packages: pip install 'otel-cost[ledger]'\n"

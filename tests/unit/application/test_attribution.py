@@ -2,12 +2,16 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
+from dataclasses import replace
 
 import pytest
 from opentelemetry import baggage, context
 
 from otel_cost import attribute, attribution, budget
 from otel_cost.attribution import Budgeted
+from otel_cost.budgets import Budget, Limit
+
+OUTER = Budgeted("otel_cost.budget.run", "run", "outer", "1", Budget("run", "outer", Limit.of_usd(1)))
 
 
 @pytest.fixture(autouse=True)
@@ -78,9 +82,9 @@ def test_other_peoples_baggage_is_left_alone() -> None:
 
 def test_a_budget_that_code_set_holds_however_baggage_changes() -> None:
     with budget("run", "outer", limit_usd="1"):
-        assert attribution.held() == (Budgeted("otel_cost.budget.run", "run", "outer", "1"),)
+        assert attribution.held() == (OUTER,)
         token = context.attach(context.Context())  # as a server does with what a request brings
-        assert attribution.held() == (Budgeted("otel_cost.budget.run", "run", "outer", "1"),)
+        assert attribution.held() == (OUTER,)
         context.detach(token)
     assert attribution.held() == ()
 
@@ -131,7 +135,7 @@ def test_what_is_carried_is_ours_alone() -> None:
         context.detach(token)
     assert inherited is not None
     assert inherited.members == {"otel_cost.run": "r1", "otel_cost.budget.run": "1"}
-    assert inherited.held == (Budgeted("otel_cost.budget.run", "run", "r1", "1"),)
+    assert inherited.held == (replace(OUTER, id="r1", rule=Budget("run", "r1", Limit.of_usd(1))),)
     with attribution.inheriting(inherited):
         assert attribution.members() == inherited.members
         assert attribution.held() == inherited.held

@@ -1,4 +1,5 @@
 import subprocess
+import sys
 from importlib.metadata import entry_points
 from pathlib import Path
 
@@ -37,10 +38,34 @@ def test_a_command_whose_packages_lack_says_which_extra_brings_them(monkeypatch:
     assert "Needs: pip install 'otel-cost[ledger]'" in CliRunner().invoke(cli.main, ["--help"]).output
 
 
+def test_a_command_that_imports_what_it_needs_only_when_it_runs_says_so_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    @click.command()
+    def late() -> None:
+        raise ModuleNotFoundError("No module named 'duckdb'", name="duckdb")
+
+    (serve,) = cli.entry_points(group="otel_cost.commands", name="serve")
+    monkeypatch.setattr(type(serve), "load", lambda _: late)
+    result = CliRunner().invoke(cli.main, ["serve"])
+    said = "Error: 'otel-cost serve' needs more packages: pip install 'otel-cost[ledger]'\n"
+    assert (result.exit_code, result.output) == (1, said)
+
+
 def test_another_missing_module_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
     lacking(monkeypatch, "somebody_elses")
     with pytest.raises(ModuleNotFoundError):
         cli.main.get_command(click.Context(cli.main), "serve")
+
+
+def test_help_does_not_import_what_only_commands_need() -> None:
+    heavy = ["duckdb", "pyarrow", "fastapi", "grpc", "streamlit"]
+    program = f"""
+import sys
+from otel_cost.cli import main
+main(["--help"], standalone_mode=False)
+print([name for name in {heavy} if name in sys.modules])
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
 
 
 def lacking(monkeypatch: pytest.MonkeyPatch, package: str) -> None:

@@ -17,13 +17,7 @@ from otel_cost.span_processor import CostSpanProcessor
 from otel_cost.usage import Usage
 
 VECTORS = json.loads((Path(__file__).parents[3] / "docs/reference/span-dialects.json").read_text())["vectors"]
-USAGE = {
-    "input_tokens": semconv.GEN_AI_USAGE_INPUT_TOKENS,
-    "output_tokens": semconv.GEN_AI_USAGE_OUTPUT_TOKENS,
-    "cache_read_tokens": semconv.GEN_AI_USAGE_CACHE_READ_TOKENS,
-    "cache_write_tokens": semconv.GEN_AI_USAGE_CACHE_WRITE_TOKENS,
-    "reasoning_tokens": semconv.GEN_AI_USAGE_REASONING_TOKENS,
-}
+USAGE = semconv.USAGE_ATTRIBUTES
 CHAT = {"gen_ai.operation.name": "chat", "gen_ai.provider.name": "openai", "gen_ai.request.model": "gpt-4o"}
 FIGURES = {"gen_ai.usage.input_tokens": 1000, "gen_ai.usage.output_tokens": 200}
 

@@ -47,9 +47,10 @@ def test_a_model_without_a_price_is_named() -> None:
     error = refusal(call=None, model="home-made")
     assert str(error).endswith(
         "refused a call to 'home-made', which cannot be held against a limit in USD: no price is known. "
-        "Or set a limit in tokens"
+        "State its price, or on_unknown; or set a limit in tokens"
     )
-    assert "USD: because. Or" in str(refusal(call=None, reason="because"))
+    assert "USD: because. State" in str(refusal(call=None, reason="because"))
+    assert str(refusal(call=None, reason="because", unit="tokens")).endswith("against a limit in tokens: because")
 
 
 def test_it_crosses_process_pools() -> None:

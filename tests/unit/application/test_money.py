@@ -1,4 +1,4 @@
-from decimal import Decimal
+from decimal import Decimal, getcontext, localcontext
 
 import pytest
 
@@ -31,3 +31,13 @@ def test_money_is_rounded_once_half_to_even() -> None:
 def test_what_is_no_money_says_so(bad: str) -> None:
     with pytest.raises(ValueError, match="is not an amount of money"):
         money.usd(bad)
+
+
+def test_what_works_with_money_does_so_exactly_and_leaves_the_applications_context_alone() -> None:
+    @money.exactly
+    def added(one: Decimal, other: Decimal) -> Decimal:
+        return one + other
+
+    with localcontext(prec=3):
+        assert added(Decimal("12345.678901"), Decimal("0.000000000009")) == Decimal("12345.678901000009")
+        assert getcontext().prec == 3

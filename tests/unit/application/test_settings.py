@@ -20,6 +20,11 @@ def test_without_a_variable_the_default_holds(monkeypatch: pytest.MonkeyPatch) -
 def test_values_are_read_as_what_they_are() -> None:
     assert settings.get(settings.LEDGER, {"OTEL_COST_LEDGER": "~/l.duckdb"}) == Path.home() / "l.duckdb"
     assert settings.get(settings.URL, {"OTEL_COST_URL": "https://costs.example/"}) == "https://costs.example"
+    for allowed in ("0.50", "20000tok"):
+        assert settings.get(settings.BUDGET_STORE_GONE, {"OTEL_COST_BUDGET_STORE_GONE": allowed}) == allowed
+    assert settings.get(settings.BUDGET_STORE_GONE, {"OTEL_COST_BUDGET_STORE_GONE": "refuse"}) is None
+    hook = "https://Hooks.example/a/B/"
+    assert settings.get(settings.WEBHOOK, {"OTEL_COST_WEBHOOK": hook}) == hook
     text = "http://127.0.0.1:8000/v1/=openai, https://gw.example/a=anthropic/anthropic.messages,"
     assert settings.get(settings.ENDPOINTS, {"OTEL_COST_ENDPOINTS": text}) == (
         Endpoint("http://127.0.0.1:8000/v1", "openai"),
@@ -42,6 +47,10 @@ def test_the_process_environment_is_read_where_none_is_given(monkeypatch: pytest
         (settings.URL, "http://costs.example:70000"),
         (settings.URL, "http://costs example"),
         (settings.INCLUDE_USAGE, "maybe"),
+        (settings.BUDGET_STORE_GONE, "allow"),
+        (settings.BUDGET_STORE_GONE, "-1"),
+        (settings.WEBHOOK, "hooks.example"),
+        (settings.WEBHOOK, "https://user:secret@hooks.example"),
     ],
 )
 def test_a_bad_value_gets_one_clear_line_and_the_default(

@@ -18,7 +18,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
 from otel_cost import semconv
 from otel_cost_dashboard.client import Ledger
-from otel_cost_exporter.address import Address
+from otel_cost_exporter.access.address import Address
 from otel_cost_exporter.service import Options, Service
 
 if TYPE_CHECKING:

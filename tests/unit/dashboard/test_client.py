@@ -49,8 +49,16 @@ def test_filters_and_period_reach_the_ledger(ledger: Ledger) -> None:
     assert ledger.summary(until="2026-01-01").total.cost_usd == 0
 
 
+def test_a_list_can_be_cut_and_says_how_much_is_left(ledger: Ledger) -> None:
+    everything, first = ledger.summary(by=["model"]), ledger.summary(by=["model"], limit=1)
+    assert (first.rows, first.more_rows, first.total) == (everything.rows[:1], 3, everything.total)
+    assert everything.more_rows == 0
+    budgets, most_used = ledger.budgets(10), ledger.budgets(1)
+    assert (most_used.rows, most_used.more_rows, budgets.more_rows) == (budgets.rows[:1], 1, 0)
+
+
 def test_budgets_come_with_their_use(ledger: Ledger) -> None:
-    tokens, dollars = ledger.budgets()
+    tokens, dollars = ledger.budgets(10).rows
     assert (tokens.dimension, tokens.id, tokens.limit_tokens, tokens.limit_usd) == ("run", "r2", 11000, None)
     assert tokens.spent_tokens == 11550
     assert (dollars.id, dollars.limit_usd, dollars.spent_usd) == ("r1", Decimal("0.02"), Decimal("0.015"))
@@ -135,7 +143,7 @@ def test_an_error_without_words(answering: Answering, body: bytes, connect: Conn
         answering(404, body) as url,
         pytest.raises(LedgerAnswerError, match=r"/v1/budgets answered 404: Not Found\. Is it"),
     ):
-        connect(url).budgets()
+        connect(url).budgets(10)
 
 
 @pytest.mark.parametrize("amount", [0.0045, "much", True])
@@ -143,4 +151,4 @@ def test_money_that_is_no_decimal_string_is_refused(answering: Answering, amount
     budget = {"dimension": "run", "id": "r1", "limit_usd": amount, "limit_tokens": None, "spent_usd": "0.1"}
     body = json.dumps({"budgets": [budget]}).encode()
     with answering(200, body) as url, pytest.raises(LedgerError, match="did not answer what the ledger's API promises"):
-        connect(url).budgets()
+        connect(url).budgets(10)

@@ -13,7 +13,7 @@ from streamlit.testing.v1 import AppTest
 
 import otel_cost_dashboard
 from otel_cost import settings
-from otel_cost_dashboard import tables
+from otel_cost_dashboard import question, tables
 from otel_cost_dashboard.client import Budget, Figures
 from otel_cost_dashboard.views import overview
 
@@ -145,6 +145,20 @@ def test_budgets_show_their_use_whatever_the_period(service: Service, open_page:
     assert (rows["run r1"]["Used"], rows["run r1"]["Refused"], rows["run r1"]["Calls"]) == ("75.0%", "1", "2")
 
 
+def test_what_is_too_much_to_list_is_cut_and_said(
+    service: Service, open_page: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tables, "MOST_ROWS", 1)
+    monkeypatch.setattr(question, "_MOST_CHOICES", 1)
+    page = open_page(service.url, project="borealis")
+    assert list(table(page, 1)) == ["run r2"]
+    assert "The first 1 of 2." in words(page)
+    projects = page.multiselect(key="project")
+    assert (list(projects.options), projects.value) == (["atlas"], ["borealis"])
+    assert projects.help == "The 1 that cost most; 1 more can be typed."
+    assert page.multiselect(key="role").help == "The 1 that cost most; 1 more can be typed."
+
+
 def test_a_link_reopens_the_view(service: Service, open_page: Open) -> None:
     page = open_page(service.url)
     page.button_group(key="period").set_value("7d").run()
@@ -239,7 +253,11 @@ def test_another_service_on_the_port_is_no_traceback(answering: Answering, open_
 
 def test_books_that_cannot_be_written_are_still_shown(answering: Answering, open_page: Open) -> None:
     figures = dict.fromkeys(Figures.__slots__, 0)
-    summary = {"rows": [], "total": {**figures, "cost_usd": "0.000000", "estimated_cost_usd": "0.000000"}}
+    summary = {
+        "rows": [],
+        "more_rows": 0,
+        "total": {**figures, "cost_usd": "0.000000", "estimated_cost_usd": "0.000000"},
+    }
     health = {"status": "failing", "ledger": "/l.duckdb", "reason": "disk full"}
     with answering(
         500,
@@ -247,7 +265,7 @@ def test_books_that_cannot_be_written_are_still_shown(answering: Answering, open
         healthz=(503, json.dumps(health).encode()),
         summary=(200, json.dumps(summary).encode()),
         dimensions=(200, b'{"dimensions": []}'),
-        budgets=(200, b'{"budgets": []}'),
+        budgets=(200, b'{"budgets": [], "more_rows": 0}'),
     ) as url:
         page = open_page(url)
         assert titles(page) == ["No calls in this view", "New calls are not being recorded"]

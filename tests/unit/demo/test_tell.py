@@ -28,7 +28,7 @@ ROW: dict[str, Any] = {
 BUDGET: dict[str, Any] = {
     "dimension": "run",
     "id": "night-7",
-    "limit_usd": "0.013",
+    "limit_usd": "0.0047",
     "limit_tokens": None,
     "spent_usd": "0.003712",
     "spent_tokens": 250,
@@ -61,8 +61,8 @@ def test_unknown_cost_is_not_zero_and_refused_calls_are_shown() -> None:
 @pytest.mark.parametrize(
     ("changes", "line"),
     [
-        ({}, "Budget of run night-7: 0.003712 of 0.013 USD spent, 1 call was refused."),
-        ({"refused_calls": 2}, "Budget of run night-7: 0.003712 of 0.013 USD spent, 2 calls were refused."),
+        ({}, "Budget of run night-7: 0.003712 of 0.0047 USD spent, 1 call was refused."),
+        ({"refused_calls": 2}, "Budget of run night-7: 0.003712 of 0.0047 USD spent, 2 calls were refused."),
         (
             {"limit_usd": None, "limit_tokens": 20000, "refused_calls": 0},
             "Budget of run night-7: 250 of 20,000 tokens spent, no call was refused.",

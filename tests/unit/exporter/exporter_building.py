@@ -10,6 +10,8 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyVa
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span
 
+from otel_cost_exporter.decode.parcel import Parcel, Source
+
 SECOND = 10**9
 HOUR = 3600 * SECOND
 DAY = 24 * HOUR
@@ -94,3 +96,9 @@ def request(*spans: Span, **resource: str) -> bytes:
         resource_spans=[ResourceSpans(resource=made_by, scope_spans=[ScopeSpans(spans=spans)])]
     )
     return message.SerializeToString()
+
+
+def parcel(*spans: Span, source: Source = Source(metered=True)) -> Parcel:  # noqa: B008 - it cannot change
+    """What a request with `spans`, all of `source`, brings to the ledger."""
+    bodies = [each.SerializeToString() for each in spans]
+    return Parcel(bodies, [source] * len(bodies), size=sum(map(len, bodies)))

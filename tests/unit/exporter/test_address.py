@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from otel_cost_exporter.address import Address
+from otel_cost_exporter.access.address import Address
 from otel_cost_exporter.errors import AddressError
 
 

@@ -54,7 +54,7 @@ def http(status: str, body: str, length: int | None = None) -> bytes:
 )
 def test_an_answer_that_is_none_of_a_ledgers_is_said(answer: bytes, line: str) -> None:
     with answering(answer) as url, pytest.raises(UnreachableError) as caught:
-        ServiceBooks(url).summary([])
+        ServiceBooks(url).ask("summary")
     assert line.format(url=url) in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -74,7 +74,7 @@ def test_an_answer_that_is_none_of_a_ledgers_is_said(answer: bytes, line: str) -
     ],
 )
 def test_a_url_that_leads_nowhere_is_said(url: str) -> None:
-    for ask in (ServiceBooks(url).ledger, ServiceBooks(url).dimensions, lambda: ServiceBooks(url).summary([])):
+    for ask in (ServiceBooks(url).ledger, lambda: ServiceBooks(url).ask("summary"), ServiceBooks(url).budgets):
         with pytest.raises(UnreachableError, match="no ledger service answers at "):
             ask()
 
@@ -84,9 +84,9 @@ def test_a_question_that_is_refused_is_a_bad_question() -> None:
         answering(http("400 Bad Request", '{"detail": "by is bad"}')) as url,
         pytest.raises(QuestionError, match="by is"),
     ):
-        ServiceBooks(url).summary([])
+        ServiceBooks(url).ask("summary")
 
 
 def test_the_dimensions_of_a_service() -> None:
     with answering(http("200 OK", '{"dimensions": ["run", "tenant"]}')) as url:
-        assert ServiceBooks(url).dimensions() == ["run", "tenant"]
+        assert ServiceBooks(url).ask("dimensions")["dimensions"] == ["run", "tenant"]

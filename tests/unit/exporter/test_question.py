@@ -7,9 +7,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from exporter_building import naive
 
-from otel_cost_exporter import question
+from otel_cost_exporter.answers import question
+from otel_cost_exporter.answers.question import Question
 from otel_cost_exporter.errors import QuestionError
-from otel_cost_exporter.question import Question
 
 
 def test_parameters_repeat_and_keep_their_order() -> None:
@@ -25,6 +25,7 @@ def test_parameters_repeat_and_keep_their_order() -> None:
     [
         ("2026-03-02", naive("2026-03-02T00:00:00")),
         ("2026-03-02T12:00:00", naive("2026-03-02T12:00:00")),
+        ("2026-03", naive("2026-03-01T00:00:00")),
         ("2026-03-02T12:00:00Z", naive("2026-03-02T12:00:00")),
         ("2026-03-02T12:00:00+02:00", naive("2026-03-02T10:00:00")),
     ],
@@ -58,14 +59,19 @@ def test_what_is_no_time_is_named(text: str) -> None:
 @pytest.mark.parametrize(
     ("parameters", "line"),
     [
-        ([("by", "modle")], r"by='modle' is unknown, by can be: project, plan, .*, hour, day, tenant\Z"),
+        ([("by", "modle")], r"by='modle' is unknown, by can be: project, plan, .*, hour, day, week, month, tenant\Z"),
         ([("by", "")], "by='' is unknown"),
         ([("by", "cost")], "by='cost' is unknown"),
-        ([("tenent", "x")], r"parameter 'tenent' is unknown, allowed are: by, since, until, project, .*, tenant\Z"),
+        (
+            [("tenent", "x")],
+            r"parameter 'tenent' is unknown, allowed are: by, since, until, tz, limit, project, .*, tenant\Z",
+        ),
         ([("hour", "x")], "parameter 'hour' is unknown"),
         ([("", "")], "parameter '' is unknown"),
         ([("since", "24h"), ("by", "run"), ("since", "1h")], "since is given more than once"),
         ([("until", "24h"), ("until", "24h")], "until is given more than once"),
+        ([("since", "2026-03-02"), ("until", "2026-03")], "since='2026-03-02' is after until='2026-03'"),
+        ([("since", "24h"), ("until", "7d")], "since='24h' is after until='7d'"),
     ],
 )
 def test_an_unknown_parameter_is_named_with_the_allowed(parameters: list[tuple[str, str]], line: str) -> None:

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from exporter_building import DAY, HOUR, NOON, call, refused, request, unknown
 
-from otel_cost_exporter.decode import decode
+from otel_cost_exporter.answers.question import FIGURES
+from otel_cost_exporter.answers.reader import Reader
+from otel_cost_exporter.decode.walk import walk
 from otel_cost_exporter.errors import QuestionError
-from otel_cost_exporter.ledger import Ledger
-from otel_cost_exporter.question import FIGURES
-from otel_cost_exporter.reader import Reader
+from otel_cost_exporter.writing.ledger import Ledger
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -49,19 +49,17 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
 @pytest.fixture
 def fill(ledger: Ledger) -> Callable[..., Reader]:
     def put(*spans: Span, **resource: str) -> Reader:
-        batch = decode(request(*spans, **resource)).batch
-        assert batch is not None
-        ledger.add(batch).result(10)
-        return Reader(ledger.connection)
+        ledger.add(walk(request(*spans, **resource))).result(10)
+        return Reader(ledger.database)
 
     return put
 
 
 def test_empty_books_have_cost_nothing(ledger: Ledger) -> None:
-    reader = Reader(ledger.connection)
-    assert reader.summary([]) == {"rows": [], "total": NOTHING}
-    assert reader.summary([("by", "model"), ("run", "r1")]) == {"rows": [], "total": NOTHING}
-    assert (reader.calls(), reader.budgets(), reader.dimensions()) == (0, [], [])
+    reader = Reader(ledger.database)
+    assert reader.ask("summary") == {"rows": [], "total": NOTHING, "more_rows": 0, "complete_since": None}
+    assert reader.ask("summary", [("by", "model"), ("run", "r1")])["total"] == NOTHING
+    assert (reader.calls(), reader.budgets(), reader.ask("dimensions")["dimensions"]) == (0, [], [])
 
 
 def test_figures_by_hand(fill: Callable[..., Reader]) -> None:
@@ -73,7 +71,7 @@ def test_figures_by_hand(fill: Callable[..., Reader]) -> None:
         refused(5),
         claude(6, gen_ai__usage__cache_write__input_tokens=30),
     )
-    answer = reader.summary([("by", "provider")])
+    answer = reader.ask("summary", [("by", "provider")])
     assert answer["rows"] == [
         {
             "provider": "openai",
@@ -136,13 +134,35 @@ def test_what_failed_attempts_may_have_cost_is_a_figure_of_its_own(fill: Callabl
         call(3, **timeout, otel_cost__waste__status="unknown"),
         call(4, otel_cost__call__failures=["429 rate_limit_exceeded", "503"]),
     )
-    total = reader.summary([])["total"]
+    total = reader.ask("summary")["total"]
     assert (total["waste_usd"], total["unknown_waste_calls"], total["cost_usd"]) == ("0.002100000001", 1, "0.013500")
+
+
+def test_charges_are_in_the_cost_and_are_no_calls(fill: Callable[..., Reader]) -> None:
+    def charge(number: int, name: str, cost: str) -> Any:
+        stated = {"otel_cost__charge__name": name, "otel_cost__charge__units": "2", "otel_cost__cost__amount": cost}
+        return call(
+            number,
+            **stated,
+            gen_ai__operation__name="charge",
+            gen_ai__usage__input_tokens=...,
+            gen_ai__usage__output_tokens=...,
+        )
+
+    reader = fill(call(1), charge(2, "web_search", "0.02"), charge(3, "gpu", "0.12"))
+    total = reader.ask("summary")["total"]
+    assert (total["calls"], total["input_tokens"], total["cost_usd"]) == (1, 1000, "0.144500")
+    rows = reader.ask("summary", [("by", "operation")])["rows"]
+    by = {row["operation"]: (row["calls"], row["cost_usd"]) for row in rows}
+    assert by == {"chat": (1, "0.004500"), "charge": (0, "0.140000")}
+    by = {row["charge"]: row["cost_usd"] for row in reader.ask("summary", [("by", "charge")])["rows"]}
+    assert by == {None: "0.004500", "web_search": "0.020000", "gpu": "0.120000"}
+    assert reader.ask("estimate")["calls"] == 1
 
 
 def test_unknown_is_not_zero(fill: Callable[..., Reader]) -> None:
     reader = fill(unknown(1, otel_cost__run="r1"), refused(2, otel_cost__run="r1"), refused(3, otel_cost__run="r2"))
-    costs = {row["run"]: row["cost_usd"] for row in reader.summary([("by", "run")])["rows"]}
+    costs = {row["run"]: row["cost_usd"] for row in reader.ask("summary", [("by", "run")])["rows"]}
     assert costs == {"r1": None, "r2": "0.000000"}
 
 
@@ -152,12 +172,12 @@ def test_money_is_exact_to_the_twelfth_decimal(fill: Callable[..., Reader]) -> N
         *(call(n, otel_cost__cost__amount="999999.999999999999") for n in range(8, 11)),
     )
     # 7 * 0.000000000001 + 3 * 999999.999999999999
-    assert reader.summary([])["total"]["cost_usd"] == "3000000.000000000004"
+    assert reader.ask("summary")["total"]["cost_usd"] == "3000000.000000000004"
 
 
 def test_many_tokens_do_not_overflow(fill: Callable[..., Reader]) -> None:
-    reader = fill(*(call(n, gen_ai__usage__input_tokens=10**12) for n in range(1, 13)))
-    assert reader.summary([])["total"]["input_tokens"] == 12 * 10**12
+    reader = fill(*(call(n, gen_ai__usage__input_tokens=10**12 - 1) for n in range(1, 13)))
+    assert reader.ask("summary")["total"]["input_tokens"] == 12 * (10**12 - 1)
 
 
 def test_rows_come_dearest_first_unknown_last_and_ties_in_order(fill: Callable[..., Reader]) -> None:
@@ -168,14 +188,14 @@ def test_rows_come_dearest_first_unknown_last_and_ties_in_order(fill: Callable[.
         unknown(4, otel_cost__stage="c"),
         call(5, otel_cost__stage="d", otel_cost__cost__amount="10"),
     )
-    assert [row["stage"] for row in reader.summary([("by", "stage")])["rows"]] == ["d", None, "a", "b", "c"]
+    assert [row["stage"] for row in reader.ask("summary", [("by", "stage")])["rows"]] == ["d", None, "a", "b", "c"]
 
 
 def test_the_model_is_the_one_that_answered_else_the_one_asked(fill: Callable[..., Reader]) -> None:
     reader = fill(call(1, gen_ai__response__model="gpt-4o-2024-08-06"), call(2), call(3, gen_ai__request__model=...))
-    rows = reader.summary([("by", "model")])["rows"]
+    rows = reader.ask("summary", [("by", "model")])["rows"]
     assert {row["model"] for row in rows} == {"gpt-4o-2024-08-06", "gpt-4o", None}
-    assert reader.summary([("model", "gpt-4o")])["total"]["calls"] == 1
+    assert reader.ask("summary", [("model", "gpt-4o")])["total"]["calls"] == 1
 
 
 def test_time_buckets_are_utc_and_ascend(fill: Callable[..., Reader]) -> None:
@@ -185,13 +205,13 @@ def test_time_buckets_are_utc_and_ascend(fill: Callable[..., Reader]) -> None:
         call(3, start=NOON),
         claude(4, start=NOON + HOUR),
     )
-    by_hour = reader.summary([("by", "hour")])["rows"]
+    by_hour = reader.ask("summary", [("by", "hour")])["rows"]
     assert [(row["hour"], row["calls"]) for row in by_hour] == [
         ("2026-03-02T12:00:00Z", 2),
         ("2026-03-02T13:00:00Z", 1),
         ("2026-03-03T12:00:00Z", 1),
     ]
-    by_day = reader.summary([("by", "model"), ("by", "day")])["rows"]
+    by_day = reader.ask("summary", [("by", "model"), ("by", "day")])["rows"]
     assert [(row["day"], row["model"], row["cost_usd"]) for row in by_day] == [
         ("2026-03-02", "gpt-4o", "0.009000"),
         ("2026-03-02", "claude-sonnet-4-5", "0.007500"),
@@ -199,18 +219,35 @@ def test_time_buckets_are_utc_and_ascend(fill: Callable[..., Reader]) -> None:
     ]
 
 
+def test_weeks_begin_on_monday_and_months_on_the_first(fill: Callable[..., Reader]) -> None:
+    reader = fill(*(call(n, start=NOON + days * DAY) for n, days in enumerate((-2, -1, 0, 6, 7, 29, 30), 1)))
+    by_week = reader.ask("summary", [("by", "week")])["rows"]
+    assert [(row["week"], row["calls"]) for row in by_week] == [
+        ("2026-02-23", 2),
+        ("2026-03-02", 2),
+        ("2026-03-09", 1),
+        ("2026-03-30", 2),
+    ]
+    by_month = reader.ask("summary", [("by", "month")])["rows"]
+    assert [(row["month"], row["calls"]) for row in by_month] == [
+        ("2026-02-01", 1),
+        ("2026-03-01", 5),
+        ("2026-04-01", 1),
+    ]
+
+
 def test_since_counts_from_that_instant_and_until_stops_before_it(fill: Callable[..., Reader]) -> None:
     reader = fill(call(1, start=NOON - 1000), call(2, start=NOON), call(3, start=NOON + HOUR))
     asked = [("since", "2026-03-02T12:00:00Z"), ("until", "2026-03-02T13:00:00Z")]
-    assert reader.summary(asked)["total"]["calls"] == 1
-    assert reader.summary(asked[:1])["total"]["calls"] == 2
-    assert reader.summary(asked[1:])["total"]["calls"] == 2
+    assert reader.ask("summary", asked)["total"]["calls"] == 1
+    assert reader.ask("summary", asked[:1])["total"]["calls"] == 2
+    assert reader.ask("summary", asked[1:])["total"]["calls"] == 2
 
 
 def test_filters_hold_together_and_each_may_name_many(fill: Callable[..., Reader]) -> None:
     fill(call(1, otel_cost__project="a", otel_cost__tenant="x"), call(2, otel_cost__project="b"), service__name="shop")
     reader = fill(call(3, otel_cost__project="c", otel_cost__tenant="x"), deployment__environment__name="prod")
-    count = lambda *asked: reader.summary(asked)["total"]["calls"]  # noqa: E731 - reads best inline below
+    count = lambda *asked: reader.ask("summary", asked)["total"]["calls"]  # noqa: E731 - reads best inline below
     assert count(("project", "a"), ("project", "b")) == 2
     assert count(("project", "a"), ("project", "c"), ("tenant", "x"), ("service", "shop")) == 1
     assert count(("environment", "prod"), ("outcome", "ok"), ("operation", "chat"), ("provider", "openai")) == 1
@@ -222,20 +259,32 @@ def test_a_dimension_of_the_users_own_groups_and_filters_whatever_its_name(
     fill: Callable[..., Reader], name: str
 ) -> None:
     reader = fill(call(1, **{f"otel_cost__{name}": "x"}), call(2, **{f"otel_cost__{name}": "y"}), call(3))
-    answer = reader.summary([("by", name), ("by", "model"), (name, "x")])
+    answer = reader.ask("summary", [("by", name), ("by", "model"), (name, "x")])
     assert [(row[name], row["model"], row["cost_usd"]) for row in answer["rows"]] == [("x", "gpt-4o", "0.004500")]
 
 
 def test_a_dimension_that_is_not_in_the_books_is_refused(fill: Callable[..., Reader]) -> None:
     reader = fill(call(1))
     with pytest.raises(QuestionError, match="by='tenant' is unknown"):
-        reader.summary([("by", "tenant")])
+        reader.ask("summary", [("by", "tenant")])
 
 
 def test_dimensions_come_shipped_first_then_the_users_by_name(fill: Callable[..., Reader]) -> None:
     fill(call(1, otel_cost__tenant="x", otel_cost__run="r"))
     reader = fill(call(2, otel_cost__area="y", otel_cost__project="p"))
-    assert reader.dimensions() == ["project", "run", "area", "tenant"]
+    assert reader.ask("dimensions")["dimensions"] == ["project", "run", "area", "tenant"]
+
+
+def test_the_most_used_budgets_and_those_of_ids(fill: Callable[..., Reader]) -> None:
+    limits = {"r1": "0.45", "r2": "0.009", "r3": "0.045"}
+    spans = [call(n, otel_cost__run=run, otel_cost__budget__run=limits[run]) for n, run in enumerate(limits, 1)]
+    reader = fill(*spans)
+    everything = reader.budgets()
+    assert [row["id"] for row in everything] == ["r2", "r3", "r1"]
+    assert reader.budgets(2) == everything[:2]
+    assert reader.most_used_budgets(2) == (everything[:2], 3)
+    assert reader.budgets_of([("run", "r1"), ("run", "r2"), ("stage", "r3")]) == [everything[0], everything[2]]
+    assert reader.budgets_of([]) == []
 
 
 def test_budgets_over_all_time_the_most_used_first(fill: Callable[..., Reader]) -> None:
@@ -294,6 +343,6 @@ def test_a_file_that_no_service_has_is_read_and_not_changed(ledger: Ledger, fill
     ledger.close()
     before = ledger.path.read_bytes()
     reader = Reader.open_file(ledger.path)
-    assert reader.summary([])["total"]["cost_usd"] == "0.004500"
+    assert reader.ask("summary")["total"]["cost_usd"] == "0.004500"
     reader.close()
     assert ledger.path.read_bytes() == before

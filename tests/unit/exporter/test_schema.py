@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import re
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pytest
-from exporter_building import call, request
+from exporter_building import DAY, NOON, call, naive, parcel
 
-from otel_cost_exporter import migrate, statements
-from otel_cost_exporter.decode import decode
+from otel_cost_exporter.answers.reader import Reader
 from otel_cost_exporter.errors import LedgerFileError
-from otel_cost_exporter.ledger import Ledger
-from otel_cost_exporter.reader import Reader
+from otel_cost_exporter.file import migrate, statements
+from otel_cost_exporter.writing.ledger import Ledger
 
+FOLDER = Path(statements.__file__).parents[1] / "sql" / "queries"
 CATALOGUE = {
     "tables": "SELECT table_name, sql FROM duckdb_tables() ORDER BY ALL",
     "views": "SELECT view_name, sql FROM duckdb_views() WHERE NOT internal ORDER BY ALL",
@@ -35,12 +37,6 @@ def test_the_schema_file_and_the_migrations_give_the_same() -> None:
         read.execute(statements.load("schema"))
         migrate.upgrade(ran, Path("books"))
         assert catalogue(read) == catalogue(ran)
-        assert {name for name, *_ in catalogue(ran)["tables"]} == {
-            "calls",
-            "dimensions",
-            "limits",
-            "schema_version",
-        }
         assert migrate.version(ran) == migrate.NEWEST
 
 
@@ -56,17 +52,20 @@ def test_upgrading_twice_changes_nothing() -> None:
         assert (catalogue(connection), connection.execute("FROM schema_version").fetchall()) == before
 
 
-QUERIES = sorted((Path(statements.__file__).parent / "sql" / "queries").glob("*.sql"))
+WHOLE = [path for path in sorted(FOLDER.glob("*.sql")) if path.read_text(encoding="utf-8").rstrip().endswith(";")]
+"""The queries that are no pieces of others."""
 
 
-@pytest.mark.parametrize("query", QUERIES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("query", WHOLE, ids=lambda path: path.stem)
 def test_every_query_can_be_pasted_into_a_shell(query: Path) -> None:
     with duckdb.connect() as connection:
         connection.execute(statements.load("schema"))
+        connection.execute("CREATE VIEW keys AS SELECT start_ts, trace_id, span_id, metered, 0 AS row FROM calls")
+        connection.execute("CREATE VIEW came AS FROM calls; CREATE VIEW late AS FROM calls")
         text = query.read_text(encoding="utf-8")
         assert text.startswith("-- ")
-        assert text.rstrip().endswith(";")
-        connection.execute(text).fetchall()
+        parameters = dict.fromkeys(re.findall(r"\$(\w+)", text))
+        connection.execute(text, parameters).fetchall()
 
 
 def make(path: Path, version: int) -> None:
@@ -87,31 +86,123 @@ def test_a_newer_file_is_refused_politely_and_left_as_it_is(tmp_path: Path, open
         assert [name for name, *_ in catalogue(connection)["tables"]] == ["schema_version"]
 
 
+@pytest.mark.parametrize("open_file", [Ledger, Reader.open_file])
+@pytest.mark.parametrize(
+    "theirs",
+    [
+        "CREATE TABLE users (name VARCHAR)",
+        "CREATE VIEW users AS SELECT 1 AS name",
+        "CREATE SCHEMA other; CREATE TABLE other.users (name VARCHAR)",
+        "CREATE TABLE users (name VARCHAR); CREATE TABLE schema_version (number INTEGER)",
+        "CREATE TABLE users (name VARCHAR); CREATE TABLE schema_version AS SELECT 3 AS version",
+        "CREATE TABLE calls (number INTEGER)",
+    ],
+)
+def test_somebody_elses_file_is_refused_politely_and_left_as_it_is(tmp_path: Path, open_file: Any, theirs: str) -> None:
+    path = tmp_path / "theirs.duckdb"
+    with duckdb.connect(path) as connection:
+        connection.execute(theirs)
+        before = catalogue(connection)
+    with pytest.raises(LedgerFileError, match=r"theirs.duckdb is a DuckDB file, but no ledger"):
+        open_file(path)
+    with duckdb.connect(path) as connection:
+        assert catalogue(connection) == before
+
+
+def test_a_file_without_tables_becomes_a_ledger(tmp_path: Path) -> None:
+    path = tmp_path / "books.duckdb"
+    duckdb.connect(path).close()
+    with pytest.raises(LedgerFileError, match="but no ledger"):
+        Reader.open_file(path)
+    with Ledger(path) as ledger:
+        assert Reader(ledger.database).calls() == 0
+
+
 def test_an_earlier_file_is_upgraded_by_the_writer_only(tmp_path: Path) -> None:
     path = tmp_path / "books.duckdb"
     make(path, 0)
     with pytest.raises(LedgerFileError, match="of an earlier version: otel-cost serve --ledger"):
         Reader.open_file(path)
     with Ledger(path) as ledger:
-        assert Reader(ledger.connection).calls() == 0
+        assert Reader(ledger.database).calls() == 0
     reader = Reader.open_file(path)
     assert reader.calls() == 0
     reader.close()
 
 
-def test_the_calls_of_an_earlier_file_stay(tmp_path: Path) -> None:
+EARLIER_CALLS = """
+    INSERT INTO calls BY NAME
+    SELECT
+        TIMESTAMP '2026-03-01 23:30:00' + INTERVAL (number) MINUTE AS start_ts,
+        start_ts + INTERVAL 1 SECOND AS end_ts,
+        uuid() AS trace_id,
+        number AS span_id,
+        'openai' AS provider,
+        'gpt-4o' AS request_model,
+        1000 AS input_tokens,
+        200 AS output_tokens,
+        0.0045 AS cost,
+        'known' AS cost_status,
+        'ok' AS outcome,
+        'run-' || number % 2 AS run,
+        CASE WHEN number < 30 THEN MAP {'tenant': 'acme'} END AS extra
+    FROM range(60) AS numbers(number);
+    INSERT INTO calls BY NAME
+    SELECT
+        TIMESTAMP '2026-03-02 09:00:00' AS start_ts, uuid() AS trace_id, 60 AS span_id, 'unknown' AS cost_status,
+        'error' AS outcome, ['429', 'ReadTimeout'] AS failures, 0.001 AS waste, 'estimated' AS waste_status,
+        NULL::MAP(VARCHAR, VARCHAR) AS extra
+"""
+
+
+def test_the_calls_of_an_earlier_file_and_their_sums_stay(tmp_path: Path) -> None:
     path = tmp_path / "books.duckdb"
     with duckdb.connect(path) as connection:
         connection.execute(statements.load("writes/schema_version"))
-        connection.execute(statements.migrations()[0][1])
-        connection.execute(statements.load("writes/migrated"), {"version": 1, "applied_at": "2026-03-02"})
-        connection.execute(
-            "INSERT INTO calls (start_ts, trace_id, span_id, cost, cost_status, outcome) "
-            "VALUES ('2026-03-01', uuid(), 1, 0.0045, 'known', 'ok')"
-        )
+        for number, migration in statements.migrations()[:4]:
+            connection.execute(migration)
+            connection.execute(statements.load("writes/migrated"), {"version": number, "applied_at": "2026-03-02"})
+        connection.execute(EARLIER_CALLS)
+        before = connection.sql("SELECT * FROM calls ORDER BY start_ts").to_arrow_table()
     with Ledger(path) as ledger:
-        total = Reader(ledger.connection).summary([])["total"]
-    assert (total["calls"], total["cost_usd"], total["waste_usd"]) == (1, "0.004500", "0.000000")
+        total = Reader(ledger.database).ask("summary")["total"]
+        ledger.add(parcel(call(1000, start=NOON + DAY))).result(10)
+    # 60 calls of 0.0045, and one of which nobody knows what it cost.
+    assert (total["calls"], total["cost_usd"], total["unknown_calls"]) == (61, "0.270000", 1)
+    assert (total["waste_usd"], total["input_tokens"]) == ("0.001000", 60_000)
+    with duckdb.connect(path, read_only=True) as connection:
+        kept = connection.sql("SELECT * FROM calls WHERE span_id <> 1000 ORDER BY start_ts").to_arrow_table()
+        assert kept.select(before.column_names).to_pylist() == before.to_pylist()
+        hours = connection.execute(
+            "SELECT hour, dimension, id, row_count, cost FROM rollup_hour WHERE hour < '2026-03-02 02:00' ORDER BY ALL"
+        ).fetchall()
+        days = connection.execute(
+            "SELECT day, sum(row_count), sum(failures) FROM rollup_day WHERE dimension = '' AND day < '2026-03-03' "
+            "GROUP BY day ORDER BY day"
+        ).fetchall()
+    first, second = naive("2026-03-01T23:00:00"), naive("2026-03-02T00:00:00")
+    assert hours == [
+        (first, "", "", 30, Decimal("0.135")),
+        (first, "run", "run-0", 15, Decimal("0.0675")),
+        (first, "run", "run-1", 15, Decimal("0.0675")),
+        (first, "tenant", "acme", 30, Decimal("0.135")),
+        (second, "", "", 30, Decimal("0.135")),
+        (second, "run", "run-0", 15, Decimal("0.0675")),
+        (second, "run", "run-1", 15, Decimal("0.0675")),
+    ]
+    assert days == [(first.date(), 30, 0), (second.date(), 31, 2)]
+
+
+def test_a_migration_that_fails_leaves_the_file_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "books.duckdb"
+    good = statements.migrations()
+    torn = (*good, (migrate.NEWEST + 1, "ALTER TABLE calls ADD COLUMN more BIGINT; SELECT no_such_column FROM calls;"))
+    monkeypatch.setattr(statements, "migrations", lambda: torn)
+    with pytest.raises(duckdb.BinderException, match="no_such_column"):
+        Ledger(path)
+    monkeypatch.undo()
+    with Ledger(path) as ledger:
+        assert "more" not in ledger.database.cursor().table("calls").columns
 
 
 def test_what_is_no_ledger_is_said(tmp_path: Path) -> None:
@@ -130,7 +221,5 @@ def test_what_is_no_ledger_is_said(tmp_path: Path) -> None:
 def test_the_folder_of_a_new_ledger_is_made(tmp_path: Path) -> None:
     path = tmp_path / "a" / "b" / "books.duckdb"
     with Ledger(path) as ledger:
-        batch = decode(request(call())).batch
-        assert batch is not None
-        ledger.add(batch).result(10)
+        ledger.add(parcel(call())).result(10)
     assert path.exists()

@@ -9,21 +9,26 @@ import pathlib
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
-from exporter_building import call, request, span
+from exporter_building import NOON, call, request, span
+from opentelemetry._logs import LogRecord
+from opentelemetry.sdk._logs import LoggerProvider
+from opentelemetry.sdk._logs.export import SimpleLogRecordProcessor
+from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExportResult
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import StatusCode
 
 from otel_cost import settings
 from otel_cost_exporter import segments, spool
+from otel_cost_exporter.answers.reader import Reader
 from otel_cost_exporter.errors import LedgerBusyError, LedgerDownError, SpoolError
-from otel_cost_exporter.ledger import Ledger
-from otel_cost_exporter.reader import Reader
-from otel_cost_exporter.span_exporter import SpoolSpanExporter
+from otel_cost_exporter.span_exporter import SpoolLogExporter, SpoolSpanExporter
+from otel_cost_exporter.writing.ledger import Ledger
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,7 +37,9 @@ if TYPE_CHECKING:
 
     from opentelemetry.sdk.trace import ReadableSpan
 
-    from otel_cost_exporter.batch import Batch
+    from otel_cost_exporter.decode.parcel import Parcel, Receipt
+
+SECRET = "the merger is signed on Friday"
 
 
 @pytest.fixture
@@ -47,7 +54,7 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
 
 
 def total(ledger: Ledger) -> tuple[int, str]:
-    found = Reader(ledger.connection).summary([])["total"]
+    found = Reader(ledger.database).ask("summary")["total"]
     return found["calls"], found["cost_usd"]
 
 
@@ -75,6 +82,53 @@ def test_calls_and_only_calls_are_left_as_one_segment(folder: Path, ledger: Ledg
     assert total(ledger) == (2, "0.012000")
     assert not spool.waiting(folder)
     assert files(folder) == []
+
+
+def test_nothing_of_what_was_said_is_left(folder: Path) -> None:
+    held = InMemorySpanExporter()
+    resource = Resource({"service.name": "shop", "process.command": SECRET})
+    provider = TracerProvider(resource=resource, shutdown_on_exit=False)
+    provider.add_span_processor(SimpleSpanProcessor(held))
+    stated = {"otel_cost.cost.status": "unknown", "gen_ai.request.model": "gpt-4o", "gen_ai.input.messages": SECRET}
+    span = provider.get_tracer("test").start_span("chat gpt-4o", attributes=stated)
+    span.add_event("gen_ai.content.prompt", {"gen_ai.prompt": SECRET})
+    span.set_status(StatusCode.ERROR, SECRET)
+    span.end()
+    SpoolSpanExporter(folder).export(held.get_finished_spans())
+    (name,) = files(folder)
+    content = (folder / name).read_bytes()
+    assert SECRET.encode() not in content
+    for kept in (b"shop", b"gpt-4o", b"otel_cost.cost.status"):
+        assert kept in content
+
+
+def test_events_of_budgets_are_left_beside_the_calls_and_no_other_log_is(folder: Path, ledger: Ledger) -> None:
+    provider = LoggerProvider(shutdown_on_exit=False)
+    provider.add_log_record_processor(SimpleLogRecordProcessor(SpoolLogExporter(folder)))
+    logger = provider.get_logger("otel_cost")
+    logger.emit(LogRecord(timestamp=NOON, body=SECRET))
+    assert files(folder) == []
+    stated = {"dimension": "run", "id": "r1", "unit": "USD", "limit": "1.00", "spent": "0.80", "share": "0.8"}
+    attributes = {f"otel_cost.budget.event.{name}": value for name, value in stated.items()}
+    logger.emit(LogRecord(timestamp=NOON, event_name="otel_cost.budget.warned", attributes=attributes))
+    provider.force_flush()
+    provider.shutdown()
+    (name,) = files(folder)
+    assert name.endswith(".logs.otlp")
+    assert spool.drain(folder, ledger).segments == 1
+    assert files(folder) == []
+    with closing(ledger.database.cursor()) as cursor:
+        (row,) = cursor.execute("SELECT kind, dimension, id FROM budget_events").fetchall()
+    assert row == ("warned", "run", "r1")
+
+
+def test_events_that_cannot_be_written_are_said_to_be_lost(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    folder.write_text("a file is in the way")
+    provider = LoggerProvider(shutdown_on_exit=False)
+    provider.add_log_record_processor(SimpleLogRecordProcessor(SpoolLogExporter(folder)))
+    provider.get_logger("otel_cost").emit(LogRecord(timestamp=NOON, event_name="otel_cost.budget.warned"))
+    provider.shutdown()
+    assert caplog.records[0].getMessage().startswith(f"1 events of budgets are lost: spool {folder} cannot be written")
 
 
 def test_nothing_is_written_where_there_is_no_call(folder: Path) -> None:
@@ -271,9 +325,45 @@ def test_a_segment_that_cannot_be_drained_stays_and_blocks_no_other(
             drained = spool.drain(folder, ledger)
         assert drained.left == (f"Spool file {stuck} is not drained for now: Permission denied",)
         assert [name for name in files(folder) if name != spool.ASIDE] == [stuck.name]
-        assert Reader(ledger.connection).summary([("run", "others")])["total"]["calls"] == n - 1
+        assert Reader(ledger.database).ask("summary", [("run", "others")])["total"]["calls"] == n - 1
     assert spool.drain(folder, ledger).left == ()
     assert spool.waiting(folder) == 0
+
+
+def test_what_reading_fails_over_is_set_aside_and_blocks_no_other(
+    folder: Path, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bad, _ = segments.write(folder, b"bomb"), segments.write(folder, request(call(1)))
+    walk = spool.walk
+
+    def failing(content: bytes) -> Parcel:
+        if content == b"bomb":
+            raise MemoryError
+        return walk(content)
+
+    monkeypatch.setattr(spool, "walk", failing)
+    assert spool.drain(folder, ledger) == spool.Drained(segments=1)
+    assert files(folder / spool.ASIDE) == [bad.name, f"{bad.name}.reason.txt"]
+    assert (folder / spool.ASIDE / f"{bad.name}.reason.txt").read_text() == "it cannot be read: MemoryError\n"
+    assert total(ledger)[0] == 1
+
+
+def test_what_writing_fails_over_stays_and_blocks_no_other(
+    folder: Path, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stuck, _ = segments.write(folder, request(call(1))), segments.write(folder, request(call(2)))
+    add = Ledger.add
+
+    def failing(this: Ledger, parcel: Parcel, patience: float = 0.0) -> Future[Receipt]:
+        if (1).to_bytes(8, "big") in parcel.spans[0]:
+            raise ZeroDivisionError
+        return add(this, parcel, patience)
+
+    monkeypatch.setattr(Ledger, "add", failing)
+    left = f"Spool file {stuck} is not drained for now: ZeroDivisionError"
+    assert spool.drain(folder, ledger) == spool.Drained(segments=1, left=(left,))
+    assert total(ledger)[0] == 1
+    assert spool.waiting(folder) == 1
 
 
 def test_where_nothing_can_be_set_aside_the_others_are_drained(folder: Path, ledger: Ledger) -> None:
@@ -303,7 +393,8 @@ def test_a_segment_with_a_bad_call_gives_its_good_ones_and_is_kept(folder: Path,
     assert total(ledger) == (1, "0.004500")
     assert (folder / spool.ASIDE / path.name).exists()
     reason = (folder / spool.ASIDE / f"{path.name}.reason.txt").read_text()
-    assert reason.startswith("1 of its calls are not in the books. rejected: otel_cost.cost.amount")
+    assert reason.startswith("1 of its calls are not in the books: otel_cost.cost.amount")
+    assert spool.set_aside(folder) == 1
 
 
 def test_what_is_still_being_written_is_left_alone_until_it_is_old(folder: Path, ledger: Ledger) -> None:
@@ -374,11 +465,11 @@ def test_a_drain_waits_for_a_busy_ledger(folder: Path, tmp_path: Path) -> None:
     class BusyAtFirst(Ledger):
         refusals = 2
 
-        def add(self, batch: Batch) -> Future[None]:
+        def add(self, parcel: Parcel, patience: float = 0.0) -> Future[Receipt]:
             if self.refusals:
                 self.refusals -= 1
                 raise LedgerBusyError("busy")
-            return super().add(batch)
+            return super().add(parcel, patience)
 
     segments.write(folder, request(call(1)))
     with BusyAtFirst(tmp_path / "busy.duckdb") as busy:

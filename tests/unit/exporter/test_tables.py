@@ -10,7 +10,7 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from otel_cost_exporter import tables
+from otel_cost_exporter.cli import tables
 
 EVERYTHING = {
     "calls": 12_345,
@@ -39,7 +39,7 @@ def shown(width: int, by: list[str], *rows: dict[str, Any]) -> tuple[list[str], 
     """The lines on a terminal of that width, and what is left out."""
     console = Console(file=io.StringIO(), width=width, force_terminal=True, color_system=None)
     left_out = tables.show(console, by, rows, EVERYTHING)
-    tables.show_notes(console, EVERYTHING, left_out)
+    tables.show_notes(console, EVERYTHING, left_out, {})
     file = console.file
     assert isinstance(file, io.StringIO)
     return file.getvalue().splitlines(), left_out
@@ -123,7 +123,7 @@ def test_without_a_terminal_nothing_is_cut_or_wrapped(
     by = ["project", "model", "run"]
     assert tables.show(console, by, [row(project="p" * 500, model=MODEL, run="r" * 500)], EVERYTHING) == ()
     tables.show_title(console, "t " * 100)
-    tables.show_notes(console, EVERYTHING, ())
+    tables.show_notes(console, EVERYTHING, (), {})
     output = capsys.readouterr().out
     for whole in ("p" * 500, "r" * 500, MODEL, "t " * 99, "10 input and 20 output tokens have no price."):
         assert any(whole in line for line in output.splitlines())
@@ -133,3 +133,51 @@ def test_in_a_terminal_the_terminal_says_how_wide(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("COLUMNS", "40")
     monkeypatch.setattr("sys.stdout", type("Terminal", (io.StringIO,), {"isatty": lambda _: True})())
     assert tables.console().width == 40
+
+
+CHOICES = [
+    ["as it was: gpt-4o", "0.004500", ""],
+    ["claude-opus-4-7", "0.013160 to 0.019145", "+192% to +325%"],
+]
+
+
+def chosen(width: int, rows: list[list[str]]) -> list[str]:
+    console = Console(file=io.StringIO(), width=width, force_terminal=True, color_system=None)
+    tables.show_choices(console, ("model", "cost in USD", "change"), rows)
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue().splitlines()
+
+
+def test_choices_lose_what_matters_least_where_there_is_no_room() -> None:
+    for width in range(30, 200):
+        lines = chosen(width, CHOICES)
+        assert max(map(cell_len, lines)) <= width
+        assert ("change" in lines[1]) == (width >= 55)
+        assert any("0.013160 to 0.019145" in line for line in lines)
+    assert "claude-opus-4-7" in "".join(line.split(" ")[0] for line in chosen(30, CHOICES))
+
+
+def test_choices_have_no_column_that_says_nothing() -> None:
+    assert "change" not in chosen(100, CHOICES[:1])[1]
+
+
+def test_a_table_in_markdown_has_all_figures_and_shows_names_as_they_are() -> None:
+    shown = tables.markdown(["project", "model"], [row(project=None, model="a_b|c")], EVERYTHING).splitlines()
+    assert shown[0] == (
+        "| project | model | calls | input | output | failed | cut off | refused | no price | cost in USD |"
+    )
+    assert shown[2].startswith(r"| (none) | a\_b\|c | 12,345 | 1,234,567 | 234,567 | 3 | 2 | 1 | 4 | 12.345678 |")
+    assert shown[3].startswith("| total |  | 12,345 |")
+
+
+def test_what_is_pruned_or_left_out_by_a_limit_is_said() -> None:
+    said = list(tables.notes(EVERYTHING, {"more_rows": 3, "complete_since": "2026-01-01T00:00:00Z"}))
+    assert said[:2] == [
+        "3 more rows are left out by --limit; the total is of all.",
+        "What was before 2026-01-01T00:00:00Z is no longer kept: the figures are of what came since.",
+    ]
+    of_a_run = next(tables.notes(EVERYTHING, {"stages": [], "complete_since": "2026-01-01T00:00:00Z"}))
+    assert of_a_run == (
+        "What was before 2026-01-01T00:00:00Z is no longer kept call by call: the total and the models are of all, the "
+        "other tables of what came since."
+    )

@@ -12,9 +12,11 @@ import json
 import os
 import sys
 import warnings
+from contextvars import copy_context
 from dataclasses import dataclass
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
 import litellm
 import logfire
@@ -25,6 +27,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
+import otel_cost
 from otel_cost import bootstrap, pricing
 from otel_cost.instrumentation import lost_spans
 from otel_cost.instrumentation.open_calls import end_abandoned
@@ -39,6 +42,7 @@ if TYPE_CHECKING:
 
 EXPORTER = InMemorySpanExporter()
 AT_ONCE = 3
+NOWHERE = "http://127.0.0.1:9"
 
 
 # --- who watches what ----------------------------------------------------------------------------------------------
@@ -216,7 +220,30 @@ def make(order: int, watched: Watched, names: tuple[str, ...]) -> list[dict[str,
         spans = [shown(span) for span in EXPORTER.get_finished_spans()]
         about = {"order": order, "library": watched.title, "by": names, "call": call.__name__}
         found.append({**about, "spans": spans})
+        found.append({**about, **copy_context().run(refuse, call)})
     return found
+
+
+def refuse(call: Callable[[], None]) -> dict[str, Any]:
+    """What comes of `call` with nothing left of its budget, where nobody answers and nobody may sleep."""
+    EXPORTER.clear()
+    calls.answering().requests.clear()
+    said = "nothing was refused"
+    nowhere = {"OPENAI_BASE_URL": f"{NOWHERE}/openai/v1", "ANTHROPIC_BASE_URL": f"{NOWHERE}/anthropic"}
+    endpoints = f"{nowhere['OPENAI_BASE_URL']}=openai,{nowhere['ANTHROPIC_BASE_URL']}=anthropic"
+    with (
+        patch.dict(os.environ, {**nowhere, "OTEL_COST_ENDPOINTS": endpoints}),
+        patch("time.sleep", side_effect=AssertionError("an SDK went to sleep before a retry")),
+        otel_cost.budget("run", "r1", limit_tokens=0),
+    ):
+        try:
+            call()
+        except BaseException as error:  # noqa: BLE001 - whatever it is
+            said = f"{type(error).__name__}: {error}"
+    gc.collect()
+    end_abandoned()
+    spans = [shown(span) for span in EXPORTER.get_finished_spans()]
+    return {"refusal": said, "sent": len(calls.answering().requests), "spans": spans}
 
 
 def main() -> int:

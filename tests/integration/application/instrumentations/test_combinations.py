@@ -66,8 +66,8 @@ def is_whole(result: dict[str, Any]) -> bool:
 
 
 @pytest.fixture(scope="module")
-def results(root: Path, tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
-    """What came of each combination, in the order in which they are asked."""
+def made(root: Path, tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+    """What came of each combination, in the order in which they are asked, and of each with nothing left to spend."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("OTEL_", "LOGFIRE_", "AWS_"))}
     with stand_in.running() as provider:
         environ = {
@@ -89,8 +89,15 @@ def results(root: Path, tmp_path_factory: pytest.TempPathFactory) -> list[dict[s
         assert ran.returncode == 0, ran.stderr[-5000:]
         found = [json.loads(line) for line in said.read_text().splitlines()]
         elsewhere = ("bedrock", "mistral", "gemini")
-        assert len(provider.requests) >= sum(not result["call"].startswith(elsewhere) for result in found)
+        asked = [result for result in found if "refusal" not in result]
+        assert len(provider.requests) >= sum(not result["call"].startswith(elsewhere) for result in asked)
     return sorted(found, key=lambda result: result["order"])
+
+
+@pytest.fixture(scope="module")
+def results(made: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What came of each combination."""
+    return [result for result in made if "refusal" not in result]
 
 
 def title(by: list[str]) -> str:
@@ -106,6 +113,19 @@ def test_each_combination_counts_one_call_at_its_exact_cost(results: list[dict[s
             wrong[result["library"], title(result["by"]), result["call"]] = counted
     assert wrong == {}
     assert len(results) > 200
+
+
+def test_a_refusal_is_the_budgets_own_and_one_whoever_watches(made: list[dict[str, Any]]) -> None:
+    """Some instrumentations swallow what is raised as their span starts, and make the call: it is refused again."""
+    wrong = {}
+    refusals = [result for result in made if "refusal" in result]
+    for result in refusals:
+        counted = [(span["status"], span["outcome"]) for span in result["spans"] if span["status"] is not None]
+        refused = result["refusal"].startswith("BudgetExceededError: budget of run 'r1' (0 tokens) refused a call to ")
+        if counted != [("known", "refused")] or not refused or result["sent"]:
+            wrong[result["library"], title(result["by"]), result["call"]] = result["refusal"], counted, result["sent"]
+    assert wrong == {}
+    assert len(refusals) == len(made) / 2
 
 
 def test_a_stream_that_is_closed_early_is_counted_once_for_what_was_used_by_then(results: list[dict[str, Any]]) -> None:

@@ -5,16 +5,20 @@ from __future__ import annotations
 import asyncio
 import gc
 import inspect
+import time
 import warnings
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
+import anyio
 import pytest
 
 import otel_cost
 from otel_cost import money
 from otel_cost.errors import BudgetExceededError
 from tests.integration.application.sdks import vendor as vendors
+from tests.integration.application.sleeping import not_here
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -75,8 +79,15 @@ def one_call(
 
 def refused(way: Callable[..., Any], vendor: Vendor, spans: Spans) -> None:
     """Go `way` with no money left: the application hears of it as what it is, at once, and nothing is sent."""
-    with otel_cost.budget("run", "r1", limit_tokens=0), pytest.raises(BudgetExceededError):
+    with (
+        patch("time.sleep", not_here(time.sleep)),
+        patch("asyncio.sleep", not_here(asyncio.sleep)),
+        patch("anyio.sleep", not_here(anyio.sleep)),
+        otel_cost.budget("run", "r1", limit_tokens=0),
+        pytest.raises(BudgetExceededError) as caught,
+    ):
         go(way, vendor)
+    assert type(caught.value) is BudgetExceededError
     assert vendor.requests == []
     assert (spans.call["otel_cost.call.outcome"], spans.call["otel_cost.call.attempts"]) == ("refused", 0)
 

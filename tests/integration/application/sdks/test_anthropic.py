@@ -6,6 +6,7 @@ more in a region of one's choice.
 
 import base64
 import json
+from decimal import Decimal
 from typing import Any
 
 import anthropic
@@ -113,3 +114,30 @@ def test_a_refusal_reaches_the_application(provider: str, way: str, vendor: Vend
 def test_retries_are_attempts_of_one_call(way: str, vendor: Vendor, spans: Spans) -> None:
     vendor.answers(answer("anthropic", way))
     retried(ways("anthropic")[way], vendor, spans, cost=COST)
+
+
+@pytest.mark.parametrize(
+    ("stated", "cost", "terms"),
+    [
+        ({"inference_geo": "us"}, REGIONAL_COST, "inference_geo=us"),  # a tenth more there
+        ({"inference_geo": "global", "speed": "standard"}, COST, None),
+    ],
+)
+def test_what_the_price_depended_on_stands_on_the_span(
+    stated: dict[str, str], cost: str, terms: str | None, vendor: Vendor, spans: Spans
+) -> None:
+    said = messages.answer("claude-sonnet-4-6")
+    vendor.answers(whole({**said, "usage": {**said["usage"], **stated}}))
+    with client(vendor, "anthropic") as asking:
+        asking.messages.create(model="claude-sonnet-4-6", **messages.ASK)
+    assert Decimal(spans.call["otel_cost.cost.amount"]) == Decimal(cost)
+    assert spans.call.get("otel_cost.cost.price_terms") == terms
+
+
+def test_where_vertex_served_it_stands_on_the_span(vendor: Vendor, spans: Spans) -> None:
+    vendor.answers(answer("gcp.vertex_ai", "sync"))
+    options = {"region": "europe-west1", "project_id": "stand-in", "access_token": "stand-in"}
+    with anthropic.AnthropicVertex(**options, http_client=httpx2.Client(transport=vendor.transport(httpx2))) as asking:
+        asking.messages.create(model=MODELS["gcp.vertex_ai"], **messages.ASK)
+    assert Decimal(spans.call["otel_cost.cost.amount"]) == Decimal(REGIONAL_COST)
+    assert spans.call["otel_cost.cost.price_terms"] == "location=europe-west1"

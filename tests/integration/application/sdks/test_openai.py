@@ -98,6 +98,19 @@ def test_embeddings(vendor: Vendor, spans: Spans) -> None:
     one_call(embed, vendor, spans, cost="0.00002", tokens=(1000, 0), provider="openai", response_id=None)
 
 
+def test_the_tier_that_served_it_and_tokens_of_sound_stand_on_the_span(vendor: Vendor, spans: Spans) -> None:
+    vendor.answers(chat.answer("gpt-4o", tier="priority", prompt_tokens_details={"audio_tokens": 300}))
+    create(vendor)
+    assert spans.call["otel_cost.call.service_tier"] == "priority"
+    assert spans.call["otel_cost.usage.input_audio_tokens"] == 300
+
+
+def test_the_standard_tier_is_not_said(vendor: Vendor, spans: Spans) -> None:
+    vendor.answers(chat.answer("gpt-4o"))
+    create(vendor)
+    assert [key for key in spans.call if key.startswith(("otel_cost.call.service", "otel_cost.usage."))] == []
+
+
 def test_azure_names_the_model_in_its_answer(vendor: Vendor, spans: Spans) -> None:
     vendor.answers(chat.answer("gpt-4o-2024-08-06", **CACHED))
     found = {"cost": COST, "tokens": (1000, 200), "response_id": "chatcmpl-7"}
