@@ -91,6 +91,9 @@ CONFIG = str(ROOT / "pyproject.toml")
 FORMER_DUCKDB = "1.5.5"
 SQL_TESTS = ("tests/unit/exporter", "tests/property/exporter", "tests/integration/exporter/test_estimate.py")
 PARALLEL = ("-p", "no:cacheprovider", "-n", "auto", "--dist", "loadfile")
+# Thousands of tests start processes, servers and browsers on a machine that others use too. One that failed runs once
+# more, and is named as rerun at the end whatever comes of it: a defect of the test to mend, not of the change.
+ONCE_MORE = ("--reruns", "1", "-rfER")
 
 
 def test(arguments: list[str]) -> int:
@@ -115,7 +118,7 @@ def test_wheel() -> int:
     uv("venv", "-q", "--python", sys.executable, str(WHEEL / "env"))
     uv("pip", "install", "-q", "--python", python, "-r", requirements)
     uv("pip", "install", "-q", "--python", python, "--no-deps", str(next(WHEEL.glob("*.whl"))))
-    pytest = ["pytest", f"--rootdir={ROOT}", "-c", CONFIG, *PARALLEL]
+    pytest = ["pytest", f"--rootdir={ROOT}", "-c", CONFIG, *PARALLEL, *ONCE_MORE]
     # Not from the checkout's root: the folder that Python starts in can be imported from.
     measured = ["run", f"--rcfile={CONFIG}", "-m", *pytest, str(ROOT / "tests")]
     status = run("coverage", *measured, cwd=WHEEL, programs=programs, OTEL_COST_TESTED="wheel")
@@ -130,7 +133,7 @@ def test_former_duckdb() -> int:
     if not former.exists():
         uv("pip", "install", "-q", "--no-deps", "--target", str(former), f"duckdb=={FORMER_DUCKDB}")
     # The path comes before the environment's own packages.
-    return run("pytest", "-q", *PARALLEL, *SQL_TESTS, PYTHONPATH=str(former))
+    return run("pytest", "-q", *PARALLEL, *ONCE_MORE, *SQL_TESTS, PYTHONPATH=str(former))
 
 
 def uv(*arguments: str) -> None:

@@ -42,6 +42,7 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SharedSto
 
 
 def spent(store: SharedStore) -> Decimal | int:
+    assert store.flush(10)
     (found,) = store.standings()
     assert (found.held, found.under_way) == (0, 0)
     return found.spent
