@@ -26,6 +26,7 @@ from ingest_payloads import Requests
 
 from otel_cost_exporter.file import migrate
 from otel_cost_exporter.file.database import Database
+from otel_cost_exporter.writing.order import put_in_order
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -76,6 +77,7 @@ def history(path: Path, calls: int) -> None:
     database = Database(path, read_only=False)
     with closing(database.cursor()) as cursor:
         migrate.upgrade(cursor, path)
+        cursor.execute("SET memory_limit = '4GB'")  # to sort all sums at once
         cursor.execute(HISTORY.read_text(encoding="utf-8"), {"calls": calls})
         cursor.execute(
             "INSERT INTO dimensions VALUES ('project'), ('run'), ('session'), ('stage'), ('role'), ('scene')"
@@ -97,6 +99,9 @@ def history(path: Path, calls: int) -> None:
             "INSERT INTO limits SELECT 'run', run, 5, NULL, max(start_ts) FROM calls "
             "WHERE start_ts > now() AT TIME ZONE 'UTC' - INTERVAL 7 DAY GROUP BY run"
         )
+        for what in ("hours", "days"):
+            while put_in_order(what, cursor):
+                pass
         cursor.execute("CHECKPOINT")
     database.close()
 

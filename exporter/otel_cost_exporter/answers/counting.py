@@ -320,11 +320,11 @@ def _leading(
 
 def _of_ids(what: Counted, by: str, ids: Collection[str | None]) -> Counted:
     """The same, of `ids` alone."""
-    named = {f"first_{number}": each for number, each in enumerate(ids) if each is not None}
     key = what.columns[by]
-    conditions = [f"{key} IN ({', '.join(f'${name}' for name in named)})"] if named else []
-    conditions += [f"{key} IS NULL"] if None in ids else []
-    return replace(what.only(f"({' OR '.join(conditions) or 'false'})"), parameters={**what.parameters, **named})
+    # Joined with, and not listed: DuckDB then looks at the other columns of their rows alone.
+    conditions = [f"{key} IN (SELECT unnest($first_ids))", *([f"{key} IS NULL"] if None in ids else [])]
+    named = [each for each in ids if each is not None]
+    return replace(what.only(f"({' OR '.join(conditions)})"), parameters={**what.parameters, "first_ids": named})
 
 
 def _query(what: Counted, by: Sequence[str], also: Mapping[str, str], groups: str = "", **pieces: str) -> str:

@@ -162,6 +162,13 @@ CREATE TABLE rollup_day (
     last_ts         TIMESTAMP NOT NULL
 );
 
+-- Up to which day sums are in order: in blocks of days in which the sums of one dimension stand together, so that a question
+-- about one need not read the others. A merge leaves them day by day.
+CREATE TABLE in_order (
+    what       VARCHAR PRIMARY KEY,     -- hours, days
+    until_day  DATE NOT NULL
+);
+
 -- Calls that came and cannot stand in the books, with no word of their content.
 CREATE TABLE quarantine (
     received_ts   TIMESTAMP NOT NULL,

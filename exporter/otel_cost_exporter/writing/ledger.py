@@ -180,7 +180,7 @@ class Ledger:
         except LedgerDownError:
             pass
         except Exception as error:  # noqa: BLE001 - whatever it is
-            self._faults.tell("Sums are not merged, which is tried again: they are right without it, and slower", error)
+            self._faults.tell("Sums are not merged, or put in order: they are right without it, and slower", error)
 
     def _commit(self, groups: list[_Group]) -> None:
         """Commit `groups` in one transaction, or, where something in them does not let that happen, one by one."""

@@ -92,18 +92,19 @@ def _number(result: duckdb.DuckDBPyConnection) -> int:
 
 def rebuild_hours(part: Part, cursor: duckdb.DuckDBPyConnection) -> None:
     """Make the sums of the hours in `part` anew from the calls, and those of its days, within a transaction."""
-    _set(cursor, part)
+    set_part(cursor, part)
     cursor.execute(statements.load("writes/rebuild_hours"))
     cursor.execute(statements.load("writes/rebuild_days"))
 
 
 def rebuild_days(part: Part, cursor: duckdb.DuckDBPyConnection) -> None:
     """Make the sums of the days that `part` touches anew from the hours, within a transaction."""
-    _set(cursor, part)
+    set_part(cursor, part)
     cursor.execute(statements.load("writes/rebuild_days"))
 
 
-def _set(cursor: duckdb.DuckDBPyConnection, part: Part) -> None:
+def set_part(cursor: duckdb.DuckDBPyConnection, part: Part) -> None:
+    """Say to the statements that follow which `part` they are about."""
     for name, moment in (("since", part.since), ("until", part.until)):
         cursor.execute(f"SET VARIABLE {name} = $moment", {"moment": moment})
 

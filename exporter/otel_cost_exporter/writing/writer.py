@@ -14,6 +14,7 @@ from otel_cost_exporter.decode.batch import EVENTS
 from otel_cost_exporter.file import statements
 from otel_cost_exporter.writing import late, rollups
 from otel_cost_exporter.writing.dedupe import Dedupe
+from otel_cost_exporter.writing.order import Order
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,6 +38,7 @@ class Writer:
         self._cursor: Final = database.cursor()
         self._dedupe: Final = Dedupe(self._cursor)
         self._rollups: Final = rollups.Rollups(self._cursor)
+        self._order: Final = Order()
         self._in_log = 0
         self._kept_since = self._read_kept_since()
         self._dimensions: set[str] = {name for (name,) in self._run("queries/dimensions").fetchall()}
@@ -82,9 +84,11 @@ class Writer:
         self._cursor.close()
 
     def tend(self, *, idle: bool) -> None:
-        """Merge fresh sums, and move calls from the log to the file, where that is due."""
+        """Merge fresh sums, put past ones in order, and move calls from the log to the file, where that is due."""
         if self._rollups.are_due(idle=idle):
             self._rollups.merged(self.transaction(rollups.merge))
+        if self._order.is_due():
+            self.transaction(self._order.put)
         if self._in_log >= _ENOUGH_IN_LOG:
             self._move()
 

@@ -439,7 +439,7 @@ def test_a_merge_that_fails_stops_nothing(
         for number in (1, 2):
             ledger.add(parcel(call(number))).result(10)
         assert ledger.failure is None
-    assert "Sums are not merged" in caplog.text
+    assert "Sums are not merged, or put in order" in caplog.text
     assert rows(path, "SELECT count(*) FROM calls") == [(2,)]
 
 
