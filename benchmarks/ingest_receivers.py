@@ -83,7 +83,7 @@ class Receiver:
 
     def size(self) -> float:
         """Megabytes of its file and what belongs to it."""
-        return sum(each.stat().st_size for each in self.folder.glob("ledger.duckdb*")) / 2**20
+        return sum(each.stat().st_size for each in self.folder.glob("ledger.duckdb*")) / 1e6
 
 
 def processor_time(pid: int) -> float:
@@ -95,7 +95,7 @@ def processor_time(pid: int) -> float:
 def memory(pid: int, what: str) -> float:
     """Megabytes: ``VmRSS`` now, ``VmHWM`` the most of it so far."""
     found = re.search(rf"^{what}:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
-    return int(found[1]) / 1024 if found else 0.0
+    return int(found[1]) * 1024 / 1e6 if found else 0.0
 
 
 @contextmanager
