@@ -172,12 +172,12 @@ def _sums(
 
 def _with_all(pieces: Sequence[str], key: str) -> str:
     """The sums of all calls, and of those that name an id of a dimension, from `pieces`, whose ids are in `key`."""
-    return "\nUNION ALL\n".join(
-        piece.replace(f"id AS {key},", f"NULL AS {key},")
-        .replace("SELECT\n", "SELECT dimension,\n")
-        .replace("dimension = $dimension", "dimension IN ('', $dimension)")
-        for piece in pieces
-    )
+    named = [
+        piece.replace(f"id AS {key},", f"NULL AS {key},").replace("SELECT\n", "SELECT dimension,\n") for piece in pieces
+    ]
+    # One after the other: DuckDB compares with one value as it reads, and with one of two values afterwards.
+    every = [piece.replace("dimension = $dimension", "dimension = ''") for piece in named]
+    return "\nUNION ALL\n".join(every + named)
 
 
 def _keys(columns: dict[str, str], column: Callable[[str], str]) -> str:
