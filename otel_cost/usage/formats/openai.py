@@ -68,7 +68,7 @@ CHAT: Final = WireFormat(
         r"/chat/completions",
         r"/publishers/(?!google|anthropic)[^/]+/models/(?P<model>[^/:]+):(?:rawPredict|(?P<stream>streamRawPredict))",
     ),
-    retrievals=(r"^GET .*/chat/completions/(?P<id>[^/]+)",),
+    retrievals=(r"^GET .*/chat/(?:completions|deferred-completion)/(?P<id>[^/]+)",),
     asks=("messages",),
     meters=_CHAT_METERS,
     usage_at=("usage", "x_groq.usage"),

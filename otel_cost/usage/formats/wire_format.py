@@ -64,6 +64,8 @@ class WireFormat(msgspec.Struct, frozen=True):
         priced_as_asked: whether the model is priced by the name that the request has for it, which says more than the
             answer's: where it runs.
         provider: whose format it is, wherever it is spoken; None where others speak it too.
+        only_at: the providers that speak it, of those whose hosts are known: at the like paths of the others something
+            else is. Empty where any of them may.
     """
 
     name: str
@@ -92,6 +94,7 @@ class WireFormat(msgspec.Struct, frozen=True):
     passes: Callable[[Mapping[str, Any]], Iterable[tuple[str | None, Mapping[str, Any]]]] | None = None
     priced_as_asked: bool = False
     provider: str | None = None
+    only_at: frozenset[str] = frozenset()
 
     def __hash__(self) -> int:
         return hash(self.name)
