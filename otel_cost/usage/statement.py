@@ -37,6 +37,7 @@ class Reading(msgspec.Struct, frozen=True):
         doubts: why `usage` may not be all, in a few words each.
         unreadable: what should be a count of a meter and is none; `usage` is None then.
         pending: whether the provider still works on the response, and states later what it used.
+        is_fetched: whether the request that asked for it may not have waited for it, so that another had to fetch it.
         error: the provider's code for an error that it states in the place of an answer or in its midst.
     """
 
@@ -53,6 +54,7 @@ class Reading(msgspec.Struct, frozen=True):
     doubts: tuple[str, ...] = ()
     unreadable: tuple[str, ...] = ()
     pending: bool = False
+    is_fetched: bool = False
     error: str | None = None
 
     @property
@@ -86,6 +88,7 @@ class _Plan(msgspec.Struct, frozen=True):
     model_at: tuple[Path, ...]
     id_at: tuple[Path, ...]
     tier_at: tuple[Path, ...]
+    ticket_at: tuple[Path, ...]
 
 
 @lru_cache(maxsize=128)
@@ -103,6 +106,7 @@ def _plan(wire_format: WireFormat) -> _Plan:
         model_at=tuple(map(_path, wire_format.model_at)),
         id_at=tuple(map(_path, wire_format.id_at)),
         tier_at=tuple(map(_path, wire_format.tier_at)),
+        ticket_at=tuple(map(_path, wire_format.ticket_at)),
     )
 
 
@@ -155,6 +159,8 @@ class Statement:
         self._usage: dict[str, Any] = _header_figures(wire_format, headers)
         self._cost: Any = None
         self._status: Any = None
+        self._ticket: str | None = None
+        self._in_background: Any = None
         self._error: str | None = None
         self._tier: str | None = None
         self.model: str | None = None
@@ -174,6 +180,8 @@ class Statement:
         self.response_id = _first_text(document, plan.id_at) or self.response_id
         self._tier = _tier_in(document, plan.tier_at) or self._tier
         self._status = document.get("status", self._status)
+        self._ticket = _first_text(document, plan.ticket_at) or self._ticket
+        self._in_background = document.get("background", self._in_background)
         self._error = error_in(document) or self._error
         if self._format.tools is not None and (calls := self._format.tools(document)):
             self._usage["tool_calls"] = {**self._usage.get("tool_calls", {}), **calls}
@@ -216,7 +224,7 @@ class Statement:
         return Reading(
             usage=usage,
             model=self.model,
-            response_id=self.response_id,
+            response_id=self.response_id or self._ticket,
             service_tier=_TIERS.get(tier, tier) if tier else None,
             terms={name: flat[at] for name, at in terms.items() if isinstance(flat.get(at), str)} if terms else {},
             shares=shares,
@@ -226,9 +234,15 @@ class Statement:
             unmetered=unmetered,
             doubts=doubts,
             unreadable=unreadable,
-            pending=usage is None and isinstance(self._status, str) and self._status in _UNDER_WAY,
+            pending=usage is None and self._is_under_way(),
+            is_fetched=self._status is not None and self._in_background is not False,
             error=self._error,
         )
+
+    def _is_under_way(self) -> bool:
+        """Whether the answer is still to come, by its status or since there is only a ticket for it."""
+        is_ticket = self.response_id is None and self._ticket is not None
+        return is_ticket or (isinstance(self._status, str) and self._status.lower() in _UNDER_WAY)
 
     def _layout(self, flat: Mapping[str, Any]) -> _Layout:
         stated = tuple(flat)
@@ -282,7 +296,9 @@ _TIERS: Final = {
     "SERVICE_TIER_UNSPECIFIED": "standard",
     "performance": "priority",
 }
-_UNDER_WAY: Final = frozenset({"queued", "in_progress", "requires_action", "starting", "processing", "cancelling"})
+_UNDER_WAY: Final = frozenset(
+    {"created", "queued", "in_progress", "requires_action", "starting", "processing", "cancelling"}
+)
 _TICKS: Final = Decimal(10) ** 10
 _MOST: Final = 10**12
 

@@ -45,6 +45,7 @@ class WireFormat(msgspec.Struct, frozen=True):
             harmless makes the cost an estimate.
         model_at, id_at, tier_at: where a response names its model, its id and its service tier; the first that is there
             holds.
+        ticket_at: where an answer that is not there yet says by which id it is to be fetched.
         terms: what else prices depend on, and where the usage names it.
         max_tokens: fields of the request that bound the output; the first that is there holds.
         choices: fields of the request that say how many answers it wants.
@@ -79,6 +80,7 @@ class WireFormat(msgspec.Struct, frozen=True):
     model_at: tuple[str, ...] = ("model",)
     id_at: tuple[str, ...] = ("id",)
     tier_at: tuple[str, ...] = ("service_tier", "usage.service_tier")
+    ticket_at: tuple[str, ...] = ()
     terms: Mapping[str, str] = msgspec.field(default_factory=dict)
     max_tokens: tuple[str, ...] = ()
     choices: tuple[str, ...] = ("n",)
