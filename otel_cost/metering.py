@@ -260,8 +260,8 @@ def cost_of(request: Request, reading: Reading, at: datetime | None = None) -> C
     cost = _price(request, models, reading.usage, reading, at)
     for model, usage in reading.shares:
         cost = _sum(cost, _price(request, (model,), usage, reading, at))
-    if reading.unmetered:
-        cost = cost.estimated(f"no price for {', '.join(reading.unmetered)}")
+    if apart := (*reading.unmetered, *request.charged_beside):
+        cost = cost.estimated(f"no price for {', '.join(apart)}")
     return cost.estimated("; ".join(reading.doubts)) if reading.doubts else cost
 
 

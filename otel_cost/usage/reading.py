@@ -149,7 +149,7 @@ def _marks(wire_format: WireFormat) -> tuple[Sequence[tuple[bytes, re.Pattern[by
             for place in part
         }
     figures |= {place.rpartition(".")[2] for place in wire_format.ends_with} | wire_format.stream_ends
-    figures |= {"groundingMetadata", "gateway", "status", "error"}
+    figures |= {"groundingMetadata", "executed_tools", "gateway", "status", "error"}
     # Before a colon it is the name of something, which is not null or false; else it is what the event calls itself.
     stated = [
         (name, re.compile(re.escape(name) + rb"\s*(?::\s*[^\snf]|[,}])"))

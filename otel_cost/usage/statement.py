@@ -307,7 +307,12 @@ def _header_figures(wire_format: WireFormat, headers: Mapping[str, str]) -> dict
     if not wire_format.headers:
         return {}
     found = ((name, headers.get(header, "")) for header, name in wire_format.headers.items())
-    return {name: int(text) for name, text in found if text.isdecimal()}
+    terms = wire_format.terms.values()
+    return {
+        name: text if name in terms else int(text)
+        for name, text in found
+        if text and (name in terms or text.isdecimal())
+    }
 
 
 def _at(found: Any, path: Path) -> Any:

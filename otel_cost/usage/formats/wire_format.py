@@ -38,6 +38,7 @@ class WireFormat(msgspec.Struct, frozen=True):
         asks: fields of a request of which one carries the prompt. With a model beside it, it tells a call to a model
             from another request to a like path of a host that nobody named.
         meters: for each field of `Usage`, the places in the usage that make it up.
+        charged_beside: fields of a request by which it asks for what is charged apart, without a word of the response.
         retrievals: methods and paths that state a response again which another call asked for, as regular expressions.
             Their group ``id`` is that response's.
         usage_at: where in a response its usage is; all of them are read. ``""`` is the response itself.
@@ -57,7 +58,7 @@ class WireFormat(msgspec.Struct, frozen=True):
         usage_on_request: whether a stream states its usage only where ``stream_options.include_usage`` asks for it.
         adds_up: whether a later figure replaces an earlier one only where it is larger, for streams that count upwards
             and state 0 where they mean nothing.
-        headers: headers that state a figure of the usage, and the name that it has there.
+        headers: headers that state a figure of the usage or one of `terms`, and the name that it has there.
         rules: what mends the counts, in this order.
         tools: reads from a response which tools the provider ran, and how often; the usage has it as ``tool_calls``.
         passes: finds in a usage the usages of further passes, which are charged on top, each with its model (None: the
@@ -74,6 +75,7 @@ class WireFormat(msgspec.Struct, frozen=True):
     paths: tuple[str, ...]
     asks: tuple[str, ...]
     meters: Mapping[str, str]
+    charged_beside: tuple[str, ...] = ()
     retrievals: tuple[str, ...] = ()
     usage_at: tuple[str, ...] = ("usage",)
     harmless: frozenset[str] = frozenset()
