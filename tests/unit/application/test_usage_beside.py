@@ -1,6 +1,7 @@
 """What is charged beside the tokens of a response, or at another price for them, is never a known cost."""
 
 import json
+from decimal import Decimal
 
 import pytest
 
@@ -57,6 +58,18 @@ def test_a_model_of_the_customers_own_is_not_known_to_cost_what_its_base_does(ki
     arn = f"arn%3Aaws%3Abedrock%3Aus-east-1%3A123456789012%3A{kind}%2Fa1b2"
     cost = cost_of(f"{BEDROCK}/{arn}/invoke", CLAUDE)
     assert (cost.status, cost.reason) == ("estimated", f"no price for deployment '{kind}'")
+
+
+def test_of_a_profile_that_does_not_say_where_it_runs_the_cost_is_an_estimate() -> None:
+    profile = "arn%3Aaws%3Abedrock%3Aus-east-1%3A123456789012%3Aapplication-inference-profile%2Fa1b2"
+    cost = cost_of(f"{BEDROCK}/{profile}/invoke", CLAUDE)
+    # 1,000 x 3.30 and 200 x 16.50, as in one region; it may as well be global
+    assert (cost.amount, cost.status) == (Decimal("0.0066"), "estimated")
+    assert cost.reason == "what was asked for has no price: that of the model that answered"
+    nobody = cost_of(f"{BEDROCK}/{profile}/invoke", {**CLAUDE, "model": "claude-of-tomorrow"})
+    assert nobody.reason == "no price for model 'claude-of-tomorrow' of 'aws.bedrock'"
+    unnamed = cost_of(f"{BEDROCK}/{profile}/invoke", {"stopReason": "end_turn", "usage": USED})
+    assert unnamed.status == "unknown"
 
 
 @pytest.mark.parametrize(
