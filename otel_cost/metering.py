@@ -13,7 +13,8 @@ from msgspec import structs
 from otel_cost import money, pricing
 from otel_cost.pricing import Cost
 from otel_cost.usage import FORMATS, STATES_COST, Reading, Request, reader_of, recognise
-from otel_cost.usage.statement import Statement, dig
+from otel_cost.usage.documents import dig
+from otel_cost.usage.statement import Statement
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

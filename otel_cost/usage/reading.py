@@ -7,9 +7,10 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from otel_cost.usage.decoding import decoder_of
+from otel_cost.usage.documents import dig
 from otel_cost.usage.formats import places
 from otel_cost.usage.framing import DONE, LARGEST, framer_of, object_in
-from otel_cost.usage.statement import Reading, Statement, dig
+from otel_cost.usage.statement import Reading, Statement
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

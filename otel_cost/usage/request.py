@@ -13,10 +13,10 @@ import msgspec
 from msgspec import UNSET
 
 from otel_cost import settings
+from otel_cost.usage.documents import dig
 from otel_cost.usage.endpoints import Endpoint, endpoint_at, may_be_call, provider_at, provider_of, seller_of
 from otel_cost.usage.formats import FORMATS
 from otel_cost.usage.location import terms_at
-from otel_cost.usage.statement import dig
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
