@@ -99,6 +99,8 @@ def meter(
         cost = cost_of(request, reading, at)
         if not reading.complete:
             cost = cost.estimated("the response was cut: about what it had used by then")
+        elif reading.pending:
+            cost = cost.estimated("the provider still works on it: what it had used by then")
     return _metered(request, reading, cost)
 
 

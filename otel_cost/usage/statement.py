@@ -158,6 +158,7 @@ class Statement:
         self._usage: dict[str, Any] = _header_figures(wire_format, headers)
         self._cost: Any = None
         self._status: Any = None
+        self._has_status = False
         self._ticket: str | None = None
         self._in_background: Any = None
         self._error: str | None = None
@@ -175,10 +176,12 @@ class Statement:
                 usage = found_at(document[name], path) if path else document[name]
                 if isinstance(usage, dict):
                     self._merge(usage)
+                    self._status = None  # what it was before is over, unless this document says it again
         self.model = first_text(document, plan.model_at) or self.model
         self.response_id = first_text(document, plan.id_at) or self.response_id
         self._tier = tier_in(document, plan.tier_at) or self._tier
-        self._status = document.get("status", self._status)
+        if "status" in document:
+            self._status, self._has_status = document["status"], True
         self._ticket = first_text(document, plan.ticket_at) or self._ticket
         self._in_background = document.get("background", self._in_background)
         self._error = error_in(document) or self._error
@@ -233,15 +236,21 @@ class Statement:
             unmetered=unmetered,
             doubts=doubts,
             unreadable=unreadable,
-            pending=usage is None and self._is_under_way(),
-            is_fetched=self._status is not None and self._in_background is not False,
+            pending=self._is_under_way(stated=usage is not None),
+            is_fetched=self._has_status and self._in_background is not False,
             error=self._error,
         )
 
-    def _is_under_way(self) -> bool:
-        """Whether the answer is still to come, by its status or since there is only a ticket for it."""
+    def _is_under_way(self, *, stated: bool) -> bool:
+        """Whether the answer is still to come, by its status or since there is only a ticket for it.
+
+        What is `stated` meanwhile is what was used so far, unless it is the application's turn.
+        """
+        status = self._status.lower() if isinstance(self._status, str) else ""
+        if stated:
+            return status in _UNDER_WAY and self._in_background is not False
         is_ticket = self.response_id is None and self._ticket is not None
-        return is_ticket or (isinstance(self._status, str) and self._status.lower() in _UNDER_WAY)
+        return is_ticket or status in _UNDER_WAY or status == _WAITS_FOR_THE_APP
 
     def _layout(self, flat: Mapping[str, Any]) -> _Layout:
         stated = tuple(flat)
@@ -295,9 +304,8 @@ _TIERS: Final = {
     "SERVICE_TIER_UNSPECIFIED": "standard",
     "performance": "priority",
 }
-_UNDER_WAY: Final = frozenset(
-    {"created", "queued", "in_progress", "requires_action", "starting", "processing", "cancelling"}
-)
+_UNDER_WAY: Final = frozenset({"created", "queued", "in_progress", "starting", "processing", "cancelling"})
+_WAITS_FOR_THE_APP: Final = "requires_action"
 _TICKS: Final = Decimal(10) ** 10
 _MOST: Final = 10**12
 

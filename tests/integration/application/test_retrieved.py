@@ -98,6 +98,38 @@ def test_a_background_response_is_one_call_however_often_it_is_polled(client: An
     assert (found.spent_usd, found.held_usd, found.under_way) == (COST, 0, 0)
 
 
+@pytest.mark.parametrize("so_far", [0, 10])
+@pytest.mark.parametrize("asks", [True, False], ids=["asked here", "asked elsewhere"])
+def test_what_is_stated_while_the_provider_works_is_not_the_end_of_it(
+    so_far: int,
+    asks: bool,  # noqa: FBT001 - a parameter of the test
+    client: Any,
+    spans: Any,
+) -> None:
+    usage = {"input_tokens": 100 * so_far, "output_tokens": so_far, "total_tokens": 101 * so_far}
+    working = {**response("in_progress"), "usage": usage}
+    answers = iter([working, working, response("completed")])
+    with client(lambda _: Answer([json.dumps(next(answers)).encode()], headers=JSON)) as gpt:
+        if asks:
+            gpt.responses.create(model="gpt-4o", input="Why?", background=True)
+        else:
+            gpt.responses.retrieve("resp_1")
+        gpt.responses.retrieve("resp_1")
+        assert spans.calls == []
+        gpt.responses.retrieve("resp_1")
+    assert (spans.cost, spans.call["otel_cost.cost.status"]) == (COST, "known")
+
+
+@pytest.mark.parametrize(
+    "more", [{"status": "requires_action"}, {"status": "in_progress", "background": False}], ids=["app", "at once"]
+)
+def test_what_is_stated_at_last_ends_a_call_whatever_its_status(more: dict[str, Any], client: Any, spans: Any) -> None:
+    answer = {**response("completed"), **more}
+    with client(lambda _: Answer([json.dumps(answer).encode()], headers=JSON)) as gpt:
+        gpt.responses.create(model="gpt-4o", input="Why?")
+    assert (spans.cost, spans.call["otel_cost.cost.status"]) == (COST, "known")
+
+
 def test_the_async_sdks_too(client: Any, spans: Any) -> None:
     worker = Worker(response("completed"))
 
