@@ -13,7 +13,8 @@ from msgspec import structs
 from otel_cost import money, pricing
 from otel_cost.pricing import Cost
 from otel_cost.usage import FORMATS, STATES_COST, Reading, Request, reader_of, recognise
-from otel_cost.usage.statement import Statement, dig
+from otel_cost.usage.documents import dig
+from otel_cost.usage.statement import Statement
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -98,6 +99,8 @@ def meter(
         cost = cost_of(request, reading, at)
         if not reading.complete:
             cost = cost.estimated("the response was cut: about what it had used by then")
+        elif reading.pending:
+            cost = cost.estimated("the provider still works on it: what it had used by then")
     return _metered(request, reading, cost)
 
 
@@ -256,13 +259,23 @@ def cost_of(request: Request, reading: Reading, at: datetime | None = None) -> C
         return Cost.unknown("the response stated no usage")
     if not request.known_provider:
         return Cost.unknown(request.unknown_provider)
-    models = (request.model, reading.model) if request.wire_format.priced_as_asked else (reading.model, request.model)
-    cost = _price(request, models, reading.usage, reading, at)
+    if request.wire_format.priced_as_asked:
+        cost = _price_as_asked(request, reading.usage, reading, at)
+    else:
+        cost = _price(request, (reading.model, request.model), reading.usage, reading, at)
     for model, usage in reading.shares:
         cost = _sum(cost, _price(request, (model,), usage, reading, at))
-    if reading.unmetered:
-        cost = cost.estimated(f"no price for {', '.join(reading.unmetered)}")
+    if apart := (*reading.unmetered, *request.charged_beside):
+        cost = cost.estimated(f"no price for {', '.join(apart)}")
     return cost.estimated("; ".join(reading.doubts)) if reading.doubts else cost
+
+
+def _price_as_asked(request: Request, usage: Usage, reading: Reading, at: datetime | None) -> Cost:
+    asked = _price(request, (request.model,), usage, reading, at)
+    if asked.amount is not None or reading.model is None:
+        return asked
+    answered = _price(request, (reading.model,), usage, reading, at)
+    return answered.estimated("what was asked for has no price: that of the model that answered")
 
 
 def _price(

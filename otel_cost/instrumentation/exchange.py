@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from otel_cost.usage.reading import Reader
 
 _SUCCESS = range(200, 300)
+_ACCEPTED = 202  # to a poll: the answer is not there yet
 _NO_CONTENT = 204
 _EVENTS = "text/event-stream"
 _METHODS = frozenset({"GET", "POST"})
@@ -169,14 +170,14 @@ class Retrieval(Aside):
 
     def answered(self, status: int, headers: MutableMapping[str, str]) -> Passing | None:
         """The response's head is here: what it states is counted when it has passed by."""
-        if status in _SUCCESS:
+        if status in _SUCCESS and status != _ACCEPTED:
             with guard("reading a response"):
                 return RetrievedAnswer(self._asked, reader_of(self._asked.wire_format, headers))
         return None
 
     def answered_whole(self, status: int, headers: Mapping[str, str], body: bytes) -> bytes:
         """The whole response is here: what it states is counted."""
-        if status in _SUCCESS:
+        if status in _SUCCESS and status != _ACCEPTED:
             with guard("reading a response"):
                 settle(self._asked, read_whole(self._asked.wire_format, headers, body))
         return body

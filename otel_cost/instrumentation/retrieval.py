@@ -1,7 +1,8 @@
 """An answer that another request asked for, stated again: a poll of a background response, a run, a resumed stream.
 
 It is no call of its own. What it states ends the call that waits for it, once. Where this process has never seen that
-call, another one made it, and whoever asks first counts it.
+call, another one made it, and whoever asks first counts it; unless the other one waited for the answer, and so counted
+it itself.
 """
 
 from __future__ import annotations
@@ -27,8 +28,13 @@ def settle(request: Request, reading: Reading) -> None:
     waiting = background.taken(response_id)
     if waiting is not None:
         waiting.hears(reading)
-    elif reading.usage is not None and not counted.is_settled(response_id) and not open_calls.has(response_id):
+    elif reading.usage is not None and reading.is_fetched and not _is_known(response_id):
         Call.found(request).hears(reading)
+
+
+def _is_known(response_id: str) -> bool:
+    """Whether this process has counted the response of that id, or is about to."""
+    return counted.is_settled(response_id) or open_calls.has(response_id)
 
 
 class RetrievedAnswer:

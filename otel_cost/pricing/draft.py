@@ -31,6 +31,7 @@ class _Draft:
         self._per_request = Decimal(0)
         self._least_seconds = 0
         self._doubt: str | None = None
+        self._are_all = False
         self._version: str | None = None
 
     def take_listed(self, listed: Listed) -> None:
@@ -60,6 +61,8 @@ class _Draft:
             self._per_request = ARITHMETIC.multiply(self._per_request, discounts[-1])
         for item in sorted(items, key=lambda item: item.special):  # what is for some calls alone goes over the rest
             self._take_item(item)
+        if not table.is_ours and any("input_tokens" in item.prices and not item.special for item in items):
+            self._are_all = True
         for item in items:
             if item.token_factor is not None:
                 self._take_factor(item.token_factor, of_tier=bool(item.tiers))
@@ -114,6 +117,7 @@ class _Draft:
             doubts=tuple(doubts),
             version=self._version or "",
             least_seconds=self._least_seconds,
+            are_all=self._are_all,
         )
 
 

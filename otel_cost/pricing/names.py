@@ -95,6 +95,9 @@ def spellings(provider: str, model: str) -> Iterator[tuple[str, str]]:
         if colon:
             yield f"huggingface_{runs}", name
         return
+    if provider == f"huggingface_{plain.rpartition(':')[2]}":  # whose the model says that it is to be
+        yield provider, plain.rpartition(":")[0]
+        return
     if provider == "vercel":  # its gateway charges what the vendor does
         vendor, _, name = plain.partition("/")
         yield provider_id(vendor), name

@@ -91,6 +91,8 @@ class Plan:
         charges: one for each priced meter.
         per_request: US dollars for each request, whatever it uses.
         unpriced: the whole meters that have no price, by the index of their field.
+        doubted: the parts that are charged as what they are part of, since nobody says that they have a price of their
+            own, as they mostly have; by the index of their field.
         doubts: what the prices do not cover whatever the usage, such as a service tier without a price.
         version: which prices these are.
         least_seconds: the shortest sound that is charged.
@@ -104,6 +106,7 @@ class Plan:
     version: str
     least_seconds: int = 0
     wholes: Mapping[int, _Charge] = field(default_factory=dict)
+    doubted: tuple[int, ...] = ()
 
     def cost(self, usage: Usage) -> tuple[Decimal | None, list[str]]:
         """US dollars for `usage`, unrounded, and what in it has no price. None where nothing of it has one."""
@@ -118,6 +121,7 @@ class Plan:
                     doubts.append(title(charge.meter))
             elif count:
                 doubts.append(f"{title(charge.meter)} fewer than their parts")
+        doubts += [title(_FIELDS[at]) for at in self.doubted if values[at]]
         if not any(map(values.__getitem__, self.unpriced)) or not (missing := self._missing(values)):
             return amount, doubts
         nothing = not any(values[charge.at] for charge in self.charges)
@@ -193,8 +197,9 @@ def lay_out(
     doubts: tuple[str, ...] = (),
     version: str = "",
     least_seconds: int = 0,
+    are_all: bool = False,
 ) -> Plan:
-    """The plan for `prices`, by meter."""
+    """The plan for `prices`, by meter; `are_all` where whoever states them means what they leave out."""
     guesses = _guesses(prices)
     priced = {**prices, **guesses}
     left = _left(tuple(priced))
@@ -213,7 +218,23 @@ def lay_out(
     )
     unpriced = tuple(_AT[name] for name in WHOLES if name not in priced)
     wholes = {charge.at: charge for charge in charges if charge.meter in WHOLES}
-    return Plan(charges, per_request, unpriced, doubts, version, least_seconds, wholes)
+    doubted = (
+        () if are_all else tuple(_AT[name] for name, whole in _CACHED.items() if _costs_alike(prices, name, whole))
+    )
+    return Plan(charges, per_request, unpriced, doubts, version, least_seconds, wholes, doubted)
+
+
+_CACHED: Final = {
+    "cache_read_tokens": "input_tokens",
+    "cache_write_tokens": "input_tokens",
+    "cache_write_1h_tokens": "cache_write_tokens",
+}
+"""What mostly costs less or more than what it is part of."""
+
+
+def _costs_alike(prices: Mapping[str, Steps], part: str, whole: str) -> bool:
+    """Whether `part` has no price but that of `whole`, which costs something."""
+    return part not in prices and any(usd for _, usd in prices.get(whole, ()))
 
 
 def _fields(signs: dict[str, int], sign: int, without: str = "") -> tuple[int, ...]:

@@ -159,12 +159,16 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Prices that are written down: in which version, and what could not be read, with its line."""
+    """Prices that are written down: in which version, and what could not be read, with its line.
+
+    Those that are ours only mend what is published; a user states all that a model costs.
+    """
 
     version: str
     items: tuple[Item, ...]
     problems: tuple[str, ...] = ()
     charges: tuple[UnitPrice, ...] = ()
+    is_ours: bool = False
 
     @property
     def is_empty(self) -> bool:
@@ -221,7 +225,8 @@ def texts_at(key: str, text: str) -> Iterator[tuple[int, str]]:
 def read_shipped(text: str) -> Table:
     """The table that ships with us; its version is the day of its last change."""
     written = tomllib.loads(text, parse_float=Decimal)
-    return Table(f"otel-cost/{written['version']}", tuple(_item(item) for item in written.get("price", ())))
+    items = tuple(_item(item) for item in written.get("price", ()))
+    return Table(f"otel-cost/{written['version']}", items, is_ours=True)
 
 
 def _blocks(text: str) -> Iterator[tuple[int, str]]:

@@ -120,6 +120,7 @@ PROVIDERS: Final[Mapping[str, str]] = {
 }
 """Host -> provider, where nothing else is said. Other hosts are named in `OTEL_COST_ENDPOINTS`. A ``*`` stands for what
 names a region or a customer."""
+_KNOWN: Final = frozenset(PROVIDERS.values())
 _WILDCARDS: Final = tuple((host, name) for host, name in PROVIDERS.items() if "*" in host)
 
 _GATEWAYS: Final[Mapping[str, re.Pattern[str]]] = {
@@ -256,7 +257,8 @@ def endpoint_at(method: str, path: str, provider: str | None) -> Endpoint | None
     """What is behind ``method path`` of a provider; None where that is no endpoint of a model."""
     line = f"{method} {path}"
     for wire_format, pattern in (*_retrievals(), *(_calls() if method == "POST" else ())):
-        if found := pattern.search(line):
+        elsewhere = wire_format.only_at and provider in _KNOWN - wire_format.only_at
+        if not elsewhere and (found := pattern.search(line)):
             names = found.groupdict()
             spoken = _DIALECTS.get((provider or "", wire_format.name), wire_format.name)
             model, stream = _model(names.get("model")), bool(names.get("stream"))

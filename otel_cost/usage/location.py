@@ -22,12 +22,22 @@ _LOCATION: Final = re.compile(
     """,
     re.VERBOSE,
 )
+_DEPLOYMENT: Final = re.compile(
+    r"(?::|%3a)(provisioned-model|custom-model-deployment|imported-model)(?:/|%2f)", re.IGNORECASE
+)
+"""Of Bedrock: what the customer has for itself, and pays by the hour, or at a price other than the base model's."""
 _NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 @lru_cache(maxsize=1024)
 def terms_at(host: str, path: str) -> Mapping[str, str]:
-    """What ``host/path`` says that a price may depend on: its ``location``, unless that is the whole world."""
-    found = _LOCATION.search(host + path)
-    location = found[found.lastindex or 0] if found else "global"
-    return _NOTHING if location == "global" else MappingProxyType({"location": location})
+    """What ``host/path`` says that a price may depend on: its ``location``, unless that is the whole world.
+
+    And, of Bedrock, as what the model is there where it is no public one: its ``deployment``.
+    """
+    terms: dict[str, str] = {}
+    if (found := _LOCATION.search(host + path)) and found[found.lastindex or 0] != "global":
+        terms["location"] = found[found.lastindex or 0]
+    if found := _DEPLOYMENT.search(path):
+        terms["deployment"] = found[1].lower()
+    return MappingProxyType(terms) if terms else _NOTHING

@@ -7,9 +7,10 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from otel_cost.usage.decoding import decoder_of
+from otel_cost.usage.documents import dig
 from otel_cost.usage.formats import places
 from otel_cost.usage.framing import DONE, LARGEST, framer_of, object_in
-from otel_cost.usage.statement import Reading, Statement, dig
+from otel_cost.usage.statement import Reading, Statement
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -149,7 +150,7 @@ def _marks(wire_format: WireFormat) -> tuple[Sequence[tuple[bytes, re.Pattern[by
             for place in part
         }
     figures |= {place.rpartition(".")[2] for place in wire_format.ends_with} | wire_format.stream_ends
-    figures |= {"groundingMetadata", "gateway", "status", "error"}
+    figures |= {"groundingMetadata", "executed_tools", "gateway", "status", "error"}
     # Before a colon it is the name of something, which is not null or false; else it is what the event calls itself.
     stated = [
         (name, re.compile(re.escape(name) + rb"\s*(?::\s*[^\snf]|[,}])"))

@@ -13,10 +13,10 @@ import msgspec
 from msgspec import UNSET
 
 from otel_cost import settings
+from otel_cost.usage.documents import dig
 from otel_cost.usage.endpoints import Endpoint, endpoint_at, may_be_call, provider_at, provider_of, seller_of
 from otel_cost.usage.formats import FORMATS
 from otel_cost.usage.location import terms_at
-from otel_cost.usage.statement import dig
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -50,7 +50,7 @@ class Request(msgspec.Struct, frozen=True):
         retrieves: the id of a response that another call asked for and this one only states again, as a poll of a
             background response does; None mostly.
         terms: what the URL says that its price may depend on.
-        body: what it carries, for those who must know all of it.
+        charged_beside: what it asks for that is charged apart.
     """
 
     wire_format: WireFormat
@@ -66,6 +66,7 @@ class Request(msgspec.Struct, frozen=True):
     background: bool = False
     retrieves: str | None = None
     terms: Mapping[str, str] = msgspec.field(default_factory=dict)
+    charged_beside: tuple[str, ...] = ()
 
     def sizes(self) -> tuple[int, int]:
         """Bytes of its body without encoded images and documents, and bytes of those: a look at all of it."""
@@ -133,6 +134,7 @@ class Place(msgspec.Struct, frozen=True):
             background=fields.background is True,
             retrieves=self.endpoint.retrieves,
             terms=self.terms,
+            charged_beside=tuple(name for name in wire_format.charged_beside if getattr(fields, name) is not UNSET),
         )
 
 
@@ -230,7 +232,10 @@ _READ: Final = frozenset(
         ),
     }
 )
-_SEEN: Final = frozenset(name for wire_format in FORMATS.values() for name in wire_format.asks) - _READ
+_SEEN: Final = (
+    frozenset(name for wire_format in FORMATS.values() for name in wire_format.asks + wire_format.charged_beside)
+    - _READ
+)
 _Fields: Final[Any] = msgspec.defstruct(
     "_Fields", [*((name, Any, UNSET) for name in _READ), *((name, msgspec.Raw, UNSET) for name in _SEEN)]
 )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from otel_cost.usage.documents import dig, first_text, flattened, found_at, tier_in
 from otel_cost.usage.error_code import error_in
 from otel_cost.usage.formats import is_harmless, places
 from otel_cost.usage.model import Usage
@@ -16,6 +17,7 @@ from otel_cost.usage.model import Usage
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+    from otel_cost.usage.documents import Path
     from otel_cost.usage.formats import WireFormat
 
 
@@ -37,6 +39,7 @@ class Reading(msgspec.Struct, frozen=True):
         doubts: why `usage` may not be all, in a few words each.
         unreadable: what should be a count of a meter and is none; `usage` is None then.
         pending: whether the provider still works on the response, and states later what it used.
+        is_fetched: whether the request that asked for it may not have waited for it, so that another had to fetch it.
         error: the provider's code for an error that it states in the place of an answer or in its midst.
     """
 
@@ -53,6 +56,7 @@ class Reading(msgspec.Struct, frozen=True):
     doubts: tuple[str, ...] = ()
     unreadable: tuple[str, ...] = ()
     pending: bool = False
+    is_fetched: bool = False
     error: str | None = None
 
     @property
@@ -64,9 +68,6 @@ class Reading(msgspec.Struct, frozen=True):
     def usages(self) -> tuple[Usage, ...]:
         """What each pass used."""
         return (*((self.usage,) if self.usage is not None else ()), *(usage for _, usage in self.shares))
-
-
-Path = tuple[str, ...]
 
 
 class _Plan(msgspec.Struct, frozen=True):
@@ -86,6 +87,7 @@ class _Plan(msgspec.Struct, frozen=True):
     model_at: tuple[Path, ...]
     id_at: tuple[Path, ...]
     tier_at: tuple[Path, ...]
+    ticket_at: tuple[Path, ...]
 
 
 @lru_cache(maxsize=128)
@@ -103,6 +105,7 @@ def _plan(wire_format: WireFormat) -> _Plan:
         model_at=tuple(map(_path, wire_format.model_at)),
         id_at=tuple(map(_path, wire_format.id_at)),
         tier_at=tuple(map(_path, wire_format.tier_at)),
+        ticket_at=tuple(map(_path, wire_format.ticket_at)),
     )
 
 
@@ -155,6 +158,9 @@ class Statement:
         self._usage: dict[str, Any] = _header_figures(wire_format, headers)
         self._cost: Any = None
         self._status: Any = None
+        self._has_status = False
+        self._ticket: str | None = None
+        self._in_background: Any = None
         self._error: str | None = None
         self._tier: str | None = None
         self.model: str | None = None
@@ -167,13 +173,17 @@ class Statement:
             if name is None:
                 self._merge({name: document[name] for name in plan.at_root & document.keys()})
             elif name in document:
-                usage = _at(document[name], path) if path else document[name]
+                usage = found_at(document[name], path) if path else document[name]
                 if isinstance(usage, dict):
                     self._merge(usage)
-        self.model = _first_text(document, plan.model_at) or self.model
-        self.response_id = _first_text(document, plan.id_at) or self.response_id
-        self._tier = _tier_in(document, plan.tier_at) or self._tier
-        self._status = document.get("status", self._status)
+                    self._status = None  # what it was before is over, unless this document says it again
+        self.model = first_text(document, plan.model_at) or self.model
+        self.response_id = first_text(document, plan.id_at) or self.response_id
+        self._tier = tier_in(document, plan.tier_at) or self._tier
+        if "status" in document:
+            self._status, self._has_status = document["status"], True
+        self._ticket = first_text(document, plan.ticket_at) or self._ticket
+        self._in_background = document.get("background", self._in_background)
         self._error = error_in(document) or self._error
         if self._format.tools is not None and (calls := self._format.tools(document)):
             self._usage["tool_calls"] = {**self._usage.get("tool_calls", {}), **calls}
@@ -195,7 +205,7 @@ class Statement:
 
     def reading(self, *, complete: bool, output_events: int = 0) -> Reading:
         """What the documents so far say."""
-        flat = _flat(self._usage, self._plan.known)
+        flat = flattened(self._usage, self._plan.known)
         layout = self._layout(flat)
         counts, unreadable = _counts(flat, layout)
         unmetered = _unmetered(flat, layout) if layout.unmetered else _NOTHING
@@ -216,7 +226,7 @@ class Statement:
         return Reading(
             usage=usage,
             model=self.model,
-            response_id=self.response_id,
+            response_id=self.response_id or self._ticket,
             service_tier=_TIERS.get(tier, tier) if tier else None,
             terms={name: flat[at] for name, at in terms.items() if isinstance(flat.get(at), str)} if terms else {},
             shares=shares,
@@ -226,9 +236,21 @@ class Statement:
             unmetered=unmetered,
             doubts=doubts,
             unreadable=unreadable,
-            pending=usage is None and isinstance(self._status, str) and self._status in _UNDER_WAY,
+            pending=self._is_under_way(stated=usage is not None),
+            is_fetched=self._has_status and self._in_background is not False,
             error=self._error,
         )
+
+    def _is_under_way(self, *, stated: bool) -> bool:
+        """Whether the answer is still to come, by its status or since there is only a ticket for it.
+
+        What is `stated` meanwhile is what was used so far, unless it is the application's turn.
+        """
+        status = self._status.lower() if isinstance(self._status, str) else ""
+        if stated:
+            return status in _UNDER_WAY and self._in_background is not False
+        is_ticket = self.response_id is None and self._ticket is not None
+        return is_ticket or status in _UNDER_WAY or status == _WAITS_FOR_THE_APP
 
     def _layout(self, flat: Mapping[str, Any]) -> _Layout:
         stated = tuple(flat)
@@ -236,7 +258,7 @@ class Statement:
 
     def _shares(self, passes: Iterable[tuple[str | None, Mapping[str, Any]]]) -> Iterator[tuple[str, Usage]]:
         for model, usage in passes:
-            flat = _flat(usage, self._plan.known)
+            flat = flattened(usage, self._plan.known)
             counts, _ = _counts(flat, self._layout(flat))
             if any(counts.values()):
                 yield model or self.model or "", Usage(**counts)
@@ -282,7 +304,8 @@ _TIERS: Final = {
     "SERVICE_TIER_UNSPECIFIED": "standard",
     "performance": "priority",
 }
-_UNDER_WAY: Final = frozenset({"queued", "in_progress", "requires_action", "starting", "processing", "cancelling"})
+_UNDER_WAY: Final = frozenset({"created", "queued", "in_progress", "starting", "processing", "cancelling"})
+_WAITS_FOR_THE_APP: Final = "requires_action"
 _TICKS: Final = Decimal(10) ** 10
 _MOST: Final = 10**12
 
@@ -291,63 +314,12 @@ def _header_figures(wire_format: WireFormat, headers: Mapping[str, str]) -> dict
     if not wire_format.headers:
         return {}
     found = ((name, headers.get(header, "")) for header, name in wire_format.headers.items())
-    return {name: int(text) for name, text in found if text.isdecimal()}
-
-
-def _at(found: Any, path: Path) -> Any:
-    """What is at `path` of what was found; where that goes through a list, the figures of its elements, added up."""
-    for index, name in enumerate(path):
-        if name == "[]":
-            return _added_up(found, path[index + 1 :]) if isinstance(found, list) else None
-        found = found.get(name) if isinstance(found, dict) else None
-    return found
-
-
-def _added_up(elements: list[Any], path: Path) -> dict[str, Any]:
-    total: dict[str, Any] = {}
-    for part in (dig(element, path) for element in elements):
-        for key, value in part.items() if isinstance(part, dict) else ():
-            if isinstance(value, int | float) and not isinstance(value, bool):
-                total[key] = total.get(key, 0) + value
-    return total
-
-
-def _flat(stated: Mapping[str, Any], known: frozenset[str]) -> dict[str, Any]:
-    """The figures and texts that a usage states, by their path."""
-    found: dict[str, Any] = {}
-    rest = [("", stated)]
-    while rest:
-        above, part = rest.pop()
-        for key, value in part.items():
-            if value is None:
-                continue
-            path = above + key
-            if type(value) is dict and value and path not in known:
-                rest.append((f"{path}.", value))
-            elif type(value) is list and value and path not in known:
-                found.update(_elements(path, value))
-            else:
-                found[path] = value
-    return found
-
-
-_TOLD_BY: Final = ("modality", "ttl", "type")
-
-
-def _elements(path: str, elements: list[Any]) -> dict[str, Any]:
-    """The figures of a list's elements, added up where several are of one kind; else the list."""
-    figures: dict[str, Any] = {}
-    for element in elements:
-        kind = (
-            next((element[name] for name in _TOLD_BY if name in element), None) if isinstance(element, dict) else None
-        )
-        if kind is None:
-            return {path: elements}
-        for key, value in element.items():
-            if key not in _TOLD_BY and isinstance(value, int | float):
-                at = f"{path}[{kind}].{key}"
-                figures[at] = figures.get(at, 0) + value
-    return figures
+    terms = wire_format.terms.values()
+    return {
+        name: text if name in terms else int(text)
+        for name, text in found
+        if text and (name in terms or text.isdecimal())
+    }
 
 
 def _count(value: object, *, fraction: bool) -> int | Decimal | None:
@@ -387,34 +359,3 @@ def _dollars(value: object) -> Decimal | None:
     except ArithmeticError:
         return None
     return amount if amount.is_finite() and amount >= 0 else None
-
-
-def dig(document: Any, path: tuple[str, ...]) -> Any:
-    """What is at `path` of a document; None where nothing is."""
-    for name in path:
-        document = document.get(name) if isinstance(document, dict) else None
-    return document
-
-
-def _first_text(document: dict[str, Any], paths: tuple[Path, ...]) -> str | None:
-    for path in paths:
-        value = document.get(path[0]) if len(path) == 1 else dig(document, path)
-        if isinstance(value, str) and value:
-            return value
-    return None
-
-
-def _tier_in(document: dict[str, Any], paths: tuple[Path, ...]) -> str | None:
-    """The first tier that is named, or else the first that goes by its number.
-
-    Answers of Google's have numbers where the request asks for ``enum-encoding=int``.
-    """
-    number = None
-    for path in paths:
-        if path[0] in document:
-            value = dig(document, path)
-            if isinstance(value, str) and value:
-                return value
-            if number is None and type(value) is int:
-                number = str(value)
-    return number

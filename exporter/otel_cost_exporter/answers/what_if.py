@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from otel_cost import money, pricing
 from otel_cost.pricing import catalogue, names
 from otel_cost.pricing import terms as price_terms
-from otel_cost.pricing.meters import METERS, title
-from otel_cost.pricing.prices import plan_for
+from otel_cost.pricing.meters import METERS
 from otel_cost.usage import Usage
 from otel_cost.usage.location import terms_at
 from otel_cost_exporter.answers.tokenizers import SAME, ratio, tokenizer_of
@@ -154,11 +153,6 @@ def _doubts(alike: Alike, usage: Usage, provider: str, model: str, cost: Cost) -
         return
     if alike.terms and provider != alike.provider:
         yield f"were at terms ({price_terms.text_of(alike.terms)}) that nobody knows of {provider}"
-    plan = plan_for(provider, model, alike.tier, alike.hour.replace(tzinfo=UTC), alike.terms_of(provider))
-    priced = {charge.meter for charge in plan.charges if not charge.guessed} if plan is not None else set()
-    for meter in ("cache_read_tokens", "cache_write_tokens"):
-        if getattr(usage, meter) and not any(name.startswith(meter.removesuffix("_tokens")) for name in priced):
-            yield f"no price for {title(meter)}, which count as plain input"
     if usage.reasoning_tokens:
         yield "reasoned, and another model may do so more or less"
     if any(getattr(usage, part) for parts in _MEDIA.values() for part in parts):

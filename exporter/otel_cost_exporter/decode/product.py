@@ -47,7 +47,7 @@ class Product:
     def of(cls, plan: Plan, counts: Integers) -> Product:
         """The product of `plan` and `counts`, which has a row for each of `FIELDS` and a column for each call."""
         is_plain: Bools = np.asarray((counts <= _MOST_PLAIN).all(axis=0))
-        for at in (SECONDS, *plan.unpriced):
+        for at in (SECONDS, *plan.unpriced, *plan.doubted):
             is_plain &= counts[at] == 0
         counts = np.where(is_plain, counts, 0)
         charged: list[tuple[str, Integers, Steps]] = []

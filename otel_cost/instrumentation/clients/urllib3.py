@@ -155,6 +155,11 @@ class _Tee:
         finally:
             close(self._otel_cost_passing)
 
+    def __del__(self) -> None:
+        # Its own closes it only where nothing below is closed yet, and the collector may take what is below first.
+        close(self._otel_cost_passing)
+        super().__del__()  # type: ignore[misc] # the response's own
+
     def _read(self, method: str, *args: Any, **kwargs: Any) -> Any:
         try:
             piece = getattr(super(), method)(*args, **kwargs)

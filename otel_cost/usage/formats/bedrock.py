@@ -16,7 +16,9 @@ _HEADERS: Final = {
     "x-amzn-bedrock-output-token-count": "outputTokenCount",
     "x-amzn-bedrock-cache-read-input-token-count": "cacheReadInputTokenCount",
     "x-amzn-bedrock-cache-write-input-token-count": "cacheWriteInputTokenCount",
+    "x-amzn-bedrock-performanceconfig-latency": "latency",
 }
+_LATENCY: Final = {"latency": "latency"}
 _MAX_TOKENS: Final = (
     "inferenceConfig.maxTokens",
     "max_tokens",
@@ -35,6 +37,7 @@ def _guardrail(response: Mapping[str, Any]) -> Mapping[str, Any]:
     """A guardrail is charged by the text that it looked at, whatever it then did."""
     trace = response.get("trace")
     looked = "amazon-bedrock-guardrailAction" in response or (isinstance(trace, dict) and trace.get("guardrail"))
+    looked = looked or response.get("stopReason") == "guardrail_intervened"
     return {"guardrail": 1} if looked else {}
 
 
@@ -51,10 +54,12 @@ CONVERSE: Final = WireFormat(
         "cache_write_5m_tokens": "cacheDetails[5m].inputTokens",
         "cache_write_1h_tokens": "cacheDetails[1h].inputTokens",
     },
+    usage_at=("usage", "performanceConfig"),
+    charged_beside=("guardrailConfig",),
     model_at=(),
     id_at=(),
     tier_at=("serviceTier.type",),
-    terms={"latency": "performanceConfig.latency"},
+    terms=_LATENCY,
     max_tokens=_MAX_TOKENS,
     stream_ends=frozenset({"metadata"}),
     pieces=("delta",),
@@ -83,7 +88,7 @@ INVOKE: Final = WireFormat(
     harmless=HARMLESS | words("invocationLatency firstByteLatency index"),
     id_at=("id",),
     tier_at=("serviceTier.type", "service_tier", "usage.service_tier"),
-    terms=TERMS,
+    terms={**TERMS, **_LATENCY},
     max_tokens=_MAX_TOKENS,
     stream_roots=(("message",), ()),
     stream_ends=frozenset({"message_stop"}),

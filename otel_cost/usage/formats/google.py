@@ -48,18 +48,28 @@ _PER_PROMPT: Final = ("gemini-1", "gemini-2")
 
 
 def _grounding(response: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Searches of the web: Gemini 1 and 2 charge a prompt once however often they search, later ones each search."""
+    """What was looked up for an answer, in the web and elsewhere.
+
+    Of searches of the web, Gemini 1 and 2 charge a prompt once however often they search, later ones each search.
+    """
     candidates = response.get("candidates")
-    found: set[str] = set()
+    queries: set[str] = set()
+    found: dict[str, int] = {}
     for candidate in candidates if isinstance(candidates, list) else ():
         metadata = candidate.get("groundingMetadata") if isinstance(candidate, dict) else None
-        queries = metadata.get("webSearchQueries") if isinstance(metadata, dict) else None
-        found.update(query for query in queries or () if isinstance(query, str) and query)
-    if not found:
-        return {}
-    model = response.get("modelVersion")
-    once = isinstance(model, str) and model.startswith(_PER_PROMPT)
-    return {"web_search": 1 if once else len(found)}
+        if isinstance(metadata, dict):
+            queries.update(
+                query for query in metadata.get("webSearchQueries") or () if isinstance(query, str) and query
+            )
+            if any(isinstance(chunk, dict) and "maps" in chunk for chunk in metadata.get("groundingChunks") or ()):
+                found["google_maps"] = 1
+            if metadata.get("imageSearchQueries"):
+                found["image_search"] = 1
+    if queries:
+        model = response.get("modelVersion")
+        once = isinstance(model, str) and model.startswith(_PER_PROMPT)
+        found["web_search"] = 1 if once else len(queries)
+    return found
 
 
 _PUBLISHED: Final = r"/models/(?P<model>[^/:]+)"
@@ -82,7 +92,7 @@ GENERATE: Final = WireFormat(
     choices=("generationConfig.candidateCount",),
     ends_with=("candidates[].finishReason",),
     pieces=("candidates",),
-    rules=(rules.nothing_used,),
+    rules=(rules.hidden_may_be_output, rules.nothing_used),
     tools=_grounding,
 )
 EMBED: Final = WireFormat(

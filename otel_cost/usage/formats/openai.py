@@ -53,11 +53,19 @@ _CHAT_RULES: Final = (
 )
 
 
-def _search_of_model(response: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A search model of OpenAI's searches for every answer, without a word of it in the usage."""
+def _tools_of_chat(response: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What was done for an answer, without a word of it in the usage.
+
+    A search model of OpenAI's searches for every one. Groq tells beside the answer which tools it ran.
+    """
     model = response.get("model")
     searches = isinstance(model, str) and model.startswith("gpt-") and "-search-" in model
-    return {"web_search": 1} if searches else {}
+    messages = _dicts([choice.get(part) for choice in _dicts(response.get("choices")) for part in _MESSAGES])
+    ran = any(message.get("executed_tools") for message in messages)
+    return {**({"web_search": 1} if searches else {}), **({"executed_tools": 1} if ran else {})}
+
+
+_MESSAGES: Final = ("message", "delta")
 
 
 CHAT: Final = WireFormat(
@@ -68,16 +76,17 @@ CHAT: Final = WireFormat(
         r"/chat/completions",
         r"/publishers/(?!google|anthropic)[^/]+/models/(?P<model>[^/:]+):(?:rawPredict|(?P<stream>streamRawPredict))",
     ),
-    retrievals=(r"^GET .*/chat/completions/(?P<id>[^/]+)",),
+    retrievals=(r"^GET .*/chat/(?:completions|deferred-completion)/(?P<id>[^/]+)",),
     asks=("messages",),
     meters=_CHAT_METERS,
-    usage_at=("usage", "x_groq.usage"),
+    usage_at=("usage", "x_groq.usage", "response.usage"),
     harmless=_CHAT_HARMLESS,
+    ticket_at=("request_id",),
     terms={"search_context_size": "search_context_size"},
     max_tokens=("max_completion_tokens", "max_tokens"),
     usage_on_request=True,
     rules=_CHAT_RULES,
-    tools=_search_of_model,
+    tools=_tools_of_chat,
 )
 GEMINI_CHAT: Final = replace(
     CHAT,

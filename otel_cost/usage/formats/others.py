@@ -100,6 +100,7 @@ TGI: Final = WireFormat(
     max_tokens=("parameters.max_new_tokens",),
     ends_with=("generated_text",),
     pieces=("token", "generated_text"),
+    only_at=frozenset({"huggingface"}),
 )
 WATSONX: Final = WireFormat(
     name="watsonx.generation",
@@ -145,11 +146,12 @@ MISTRAL_CONVERSATIONS: Final = WireFormat(
     stream_ends=frozenset({"conversation.response.done"}),
     pieces=("content",),
     rules=(rules.nothing_used,),
+    only_at=frozenset({"mistral_ai"}),
 )
 OCR: Final = WireFormat(
     name="mistral.ocr",
     operation="generate_content",
-    paths=(r"/v1/ocr",),
+    paths=(r"/v1/ocr", r"/mistral/azure/ocr"),
     asks=("document",),
     meters={},
 )

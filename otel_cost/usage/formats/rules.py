@@ -16,7 +16,7 @@ WRITES: Final = frozenset({"message", "fallback_message"})
 
 
 def _total(stated: Stated) -> int | None:
-    total = stated.get("total_tokens")
+    total = stated.get("total_tokens", stated.get("totalTokenCount"))
     return total if isinstance(total, int) and total > 0 else None
 
 
@@ -78,9 +78,9 @@ def hidden_may_be_output(counts: Counts, stated: Stated) -> str | None:
 
 def _hidden(counts: Counts, stated: Stated) -> int:
     total = _total(stated)
-    if total is None or "input_tokens" not in counts or "output_tokens" not in counts:
+    if total is None or "input_tokens" not in counts:
         return 0
-    return int(total - counts["input_tokens"] - counts["output_tokens"])
+    return int(total - counts["input_tokens"] - counts.get("output_tokens", 0))
 
 
 def nothing_used(counts: Counts, stated: Stated) -> str | None:  # noqa: ARG001 - a rule takes both

@@ -38,6 +38,7 @@ class WireFormat(msgspec.Struct, frozen=True):
         asks: fields of a request of which one carries the prompt. With a model beside it, it tells a call to a model
             from another request to a like path of a host that nobody named.
         meters: for each field of `Usage`, the places in the usage that make it up.
+        charged_beside: fields of a request by which it asks for what is charged apart, without a word of the response.
         retrievals: methods and paths that state a response again which another call asked for, as regular expressions.
             Their group ``id`` is that response's.
         usage_at: where in a response its usage is; all of them are read. ``""`` is the response itself.
@@ -45,6 +46,7 @@ class WireFormat(msgspec.Struct, frozen=True):
             harmless makes the cost an estimate.
         model_at, id_at, tier_at: where a response names its model, its id and its service tier; the first that is there
             holds.
+        ticket_at: where an answer that is not there yet says by which id it is to be fetched.
         terms: what else prices depend on, and where the usage names it.
         max_tokens: fields of the request that bound the output; the first that is there holds.
         choices: fields of the request that say how many answers it wants.
@@ -56,7 +58,7 @@ class WireFormat(msgspec.Struct, frozen=True):
         usage_on_request: whether a stream states its usage only where ``stream_options.include_usage`` asks for it.
         adds_up: whether a later figure replaces an earlier one only where it is larger, for streams that count upwards
             and state 0 where they mean nothing.
-        headers: headers that state a figure of the usage, and the name that it has there.
+        headers: headers that state a figure of the usage or one of `terms`, and the name that it has there.
         rules: what mends the counts, in this order.
         tools: reads from a response which tools the provider ran, and how often; the usage has it as ``tool_calls``.
         passes: finds in a usage the usages of further passes, which are charged on top, each with its model (None: the
@@ -64,6 +66,8 @@ class WireFormat(msgspec.Struct, frozen=True):
         priced_as_asked: whether the model is priced by the name that the request has for it, which says more than the
             answer's: where it runs.
         provider: whose format it is, wherever it is spoken; None where others speak it too.
+        only_at: the providers that speak it, of those whose hosts are known: at the like paths of the others something
+            else is. Empty where any of them may.
     """
 
     name: str
@@ -71,12 +75,14 @@ class WireFormat(msgspec.Struct, frozen=True):
     paths: tuple[str, ...]
     asks: tuple[str, ...]
     meters: Mapping[str, str]
+    charged_beside: tuple[str, ...] = ()
     retrievals: tuple[str, ...] = ()
     usage_at: tuple[str, ...] = ("usage",)
     harmless: frozenset[str] = frozenset()
     model_at: tuple[str, ...] = ("model",)
     id_at: tuple[str, ...] = ("id",)
     tier_at: tuple[str, ...] = ("service_tier", "usage.service_tier")
+    ticket_at: tuple[str, ...] = ()
     terms: Mapping[str, str] = msgspec.field(default_factory=dict)
     max_tokens: tuple[str, ...] = ()
     choices: tuple[str, ...] = ("n",)
@@ -92,6 +98,7 @@ class WireFormat(msgspec.Struct, frozen=True):
     passes: Callable[[Mapping[str, Any]], Iterable[tuple[str | None, Mapping[str, Any]]]] | None = None
     priced_as_asked: bool = False
     provider: str | None = None
+    only_at: frozenset[str] = frozenset()
 
     def __hash__(self) -> int:
         return hash(self.name)

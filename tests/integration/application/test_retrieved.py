@@ -98,6 +98,38 @@ def test_a_background_response_is_one_call_however_often_it_is_polled(client: An
     assert (found.spent_usd, found.held_usd, found.under_way) == (COST, 0, 0)
 
 
+@pytest.mark.parametrize("so_far", [0, 10])
+@pytest.mark.parametrize("asks", [True, False], ids=["asked here", "asked elsewhere"])
+def test_what_is_stated_while_the_provider_works_is_not_the_end_of_it(
+    so_far: int,
+    asks: bool,  # noqa: FBT001 - a parameter of the test
+    client: Any,
+    spans: Any,
+) -> None:
+    usage = {"input_tokens": 100 * so_far, "output_tokens": so_far, "total_tokens": 101 * so_far}
+    working = {**response("in_progress"), "usage": usage}
+    answers = iter([working, working, response("completed")])
+    with client(lambda _: Answer([json.dumps(next(answers)).encode()], headers=JSON)) as gpt:
+        if asks:
+            gpt.responses.create(model="gpt-4o", input="Why?", background=True)
+        else:
+            gpt.responses.retrieve("resp_1")
+        gpt.responses.retrieve("resp_1")
+        assert spans.calls == []
+        gpt.responses.retrieve("resp_1")
+    assert (spans.cost, spans.call["otel_cost.cost.status"]) == (COST, "known")
+
+
+@pytest.mark.parametrize(
+    "more", [{"status": "requires_action"}, {"status": "in_progress", "background": False}], ids=["app", "at once"]
+)
+def test_what_is_stated_at_last_ends_a_call_whatever_its_status(more: dict[str, Any], client: Any, spans: Any) -> None:
+    answer = {**response("completed"), **more}
+    with client(lambda _: Answer([json.dumps(answer).encode()], headers=JSON)) as gpt:
+        gpt.responses.create(model="gpt-4o", input="Why?")
+    assert (spans.cost, spans.call["otel_cost.cost.status"]) == (COST, "known")
+
+
 def test_the_async_sdks_too(client: Any, spans: Any) -> None:
     worker = Worker(response("completed"))
 
@@ -168,6 +200,72 @@ def test_a_response_that_another_process_asked_for_is_counted_once(client: Any, 
             gpt.responses.retrieve("resp_1")
     assert (spans.cost, spans.call["otel_cost.run"]) == (COST, "r2")
     assert account("run", "r2").spent_usd == COST
+
+
+@pytest.mark.parametrize(
+    ("path", "stored"),
+    [
+        ("responses/resp_1", response("completed", background=False)),
+        (
+            "chat/completions/chatcmpl-1",
+            {
+                "id": "chatcmpl-1",
+                "object": "chat.completion",
+                "model": "gpt-4o",
+                "usage": {"prompt_tokens": 1000, "completion_tokens": 200, "total_tokens": 1200},
+            },
+        ),
+    ],
+    ids=["response", "chat"],
+)
+def test_a_response_that_another_process_waited_for_is_not_counted_again(
+    path: str, stored: dict[str, Any], client: Any, spans: Any
+) -> None:
+    with client(lambda _: Answer([json.dumps(stored).encode()], headers=JSON)) as gpt:
+        httpx2.get(f"{gpt.base_url}{path}")
+    assert spans.calls == []
+
+
+def test_an_answer_that_is_fetched_by_a_ticket_is_one_call(spans: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """xAI's deferred completions: 202 as long as the answer is not there."""
+    used = {"prompt_tokens": 1000, "completion_tokens": 200, "total_tokens": 1200}
+    done = {"id": "c1", "object": "chat.completion", "model": "gpt-4o", "usage": used}
+    answers = iter([({"request_id": "d1"}, 200), ({}, 202), ({}, 202), (done, 200), (done, 200)])
+
+    def answer(_: Asked) -> Answer:
+        document, status = next(answers)
+        return Answer([json.dumps(document).encode()], status, JSON)
+
+    with serving(answer) as url:
+        monkeypatch.setenv("OTEL_COST_ENDPOINTS", f"{url}=openai")
+        httpx2.post(f"{url}/v1/chat/completions", json={"model": "gpt-4o", "messages": [], "deferred": True})
+        httpx2.get(f"{url}/v1/chat/deferred-completion/d1")
+        with httpx2.stream("GET", f"{url}/v1/chat/deferred-completion/d1") as polled:
+            polled.read()
+        assert spans.calls == []
+        for _ in range(2):
+            httpx2.get(f"{url}/v1/chat/deferred-completion/d1")
+    assert (spans.cost, spans.call["otel_cost.cost.status"]) == (COST, "known")
+
+
+def test_an_answer_around_which_its_progress_is_told_is_one_call(spans: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Perplexity's asynchronous chat: the answer stands in a field of what a poll gets."""
+    used = {"prompt_tokens": 1000, "completion_tokens": 200, "total_tokens": 1200}
+    done = {"id": "a1", "model": "gpt-4o", "status": "COMPLETED", "response": {"id": "r1", "usage": used}}
+    states = [{"id": "a1", "model": "gpt-4o", "status": status} for status in ("CREATED", "IN_PROGRESS")]
+    answers = iter([*states, done, done])
+
+    def answer(_: Asked) -> Answer:
+        return Answer([json.dumps(next(answers)).encode()], headers=JSON)
+
+    with serving(answer) as url:
+        monkeypatch.setenv("OTEL_COST_ENDPOINTS", f"{url}=openai")
+        httpx2.post(f"{url}/async/chat/completions", json={"request": {"model": "gpt-4o", "messages": []}})
+        httpx2.get(f"{url}/async/chat/completions/a1")
+        assert spans.calls == []
+        for _ in range(2):
+            httpx2.get(f"{url}/async/chat/completions/a1")
+    assert (spans.cost, spans.call["otel_cost.cost.status"]) == (COST, "known")
 
 
 def test_a_poll_that_is_not_read_or_fails_states_nothing(client: Any, spans: Any) -> None:

@@ -87,6 +87,41 @@ def test_a_meter_without_a_price_makes_the_cost_a_lower_bound() -> None:
     assert (only.amount, only.status) == (None, "unknown")
 
 
+@pytest.mark.parametrize(
+    ("provider", "model", "usage", "expected", "what"),
+    [
+        # Claude Sonnet 4 at Vertex AI: cache write 3.75 for five minutes; nothing is published for an hour
+        (
+            "vertex",
+            "claude-sonnet-4@20250514",
+            Usage(100, cache_write_tokens=100, cache_write_1h_tokens=100),
+            "0.000375",
+            "cache write 1h tokens",
+        ),
+        # Llama 3.3 at Together: 0.88
+        (
+            "together",
+            "meta-llama/Llama-3.3-70B-Instruct-Turbo",
+            Usage(1000, cache_read_tokens=900),
+            "0.00088",
+            "cache read tokens",
+        ),
+    ],
+    ids=["an hour", "a read"],
+)
+def test_what_is_cached_and_has_no_price_of_its_own_is_an_estimate(
+    provider: str, model: str, usage: Usage, expected: str, what: str
+) -> None:
+    cost = pricing.price(provider=provider, model=model, usage=usage, at=AT)
+    assert (cost.amount, cost.status, cost.reason) == (Decimal(expected), "estimated", f"no price for {what}")
+
+
+def test_what_is_cached_of_a_model_that_costs_nothing_costs_nothing() -> None:
+    usage = Usage(1000, cache_read_tokens=900)
+    cost = pricing.price(provider="openrouter", model="nobody/heard-of:free", usage=usage, at=AT)
+    assert (cost.amount, cost.status) == (0, "known")
+
+
 def test_more_cached_than_input_is_doubted() -> None:
     cost = pricing.price(provider="openai", model="gpt-4o", usage=Usage(100, 0, cache_read_tokens=200), at=AT)
     assert (cost.amount, cost.status) == (Decimal("0.00025"), "estimated")

@@ -102,6 +102,7 @@ def test_every_alias_leads_to_a_provider_with_prices_or_to_none() -> None:
         ("openrouter", "openai/gpt-5.4-nano-20260317", "0.2"),
         ("openrouter", "nobody/heard-of:free", "0"),
         ("huggingface", "openai/gpt-oss-20b:groq", "0.1"),
+        ("huggingface_groq", "openai/gpt-oss-20b:groq", "0.1"),
         ("vercel-gateway", "anthropic/claude-opus-5", "5"),
         ("fireworks", "accounts/fireworks/models/gpt-oss-20b", "0.07"),
         ("x_ai", "grok-3-latest", "3"),

@@ -64,6 +64,15 @@ class TestFile:
         wait_until(lambda: cost().amount == Decimal("4.5"))
         assert cost().price_version != first.price_version
 
+    def test_cached_tokens_that_it_leaves_out_cost_what_its_input_does(self, path: Path) -> None:
+        usage = Usage(1_000_000, 0, cache_read_tokens=900_000)
+        found = pricing.price(provider="me", model="m", usage=usage)
+        assert (found.amount, found.status) == (3, "known")
+        path.write_text('[[price]]\nprovider = "together"\nmodel = "*"\ndiscount = "50%"\n')
+        model = "meta-llama/Llama-3.3-70B-Instruct-Turbo"  # 0.88
+        wait_until(lambda: pricing.price(provider="together", model=model, usage=MILLION).amount == Decimal("0.44"))
+        assert pricing.price(provider="together", model=model, usage=usage).status == "estimated"
+
     def test_a_file_that_cannot_be_read_leaves_the_prices_that_hold(
         self, path: Path, caplog: pytest.LogCaptureFixture
     ) -> None:

@@ -318,9 +318,9 @@ class TestOurFacts:
             assert date(2026, 11, 22) <= fact["checked"] <= datetime.now(UTC).date() + timedelta(days=1)
 
     def test_its_version_is_its_day(self) -> None:
-        assert sources.facts().version == "otel-cost/2026-11-22"
+        assert sources.facts().version == "otel-cost/2026-11-23"
         cost = pricing.price(provider="cohere", model="rerank-v3.5", usage=Usage(rerank_searches=1))
-        assert cost.price_version == "otel-cost/2026-11-22"
+        assert cost.price_version == "otel-cost/2026-11-23"
 
     @pytest.mark.parametrize(
         ("provider", "model", "tier", "usage", "expected"),
@@ -342,6 +342,8 @@ class TestOurFacts:
             ("anthropic", "claude-mythos-5-1", None, Usage(5_000, 800, 4_000), "0.051"),
             ("anthropic", "claude-mythos-5-1", "batch", Usage(5_000, 800, 4_000), "0.0255"),
             ("zai", "glm-4.7-flash", None, Usage(5_000, 800), "0"),
+            # text 0.12, pictures 0.47
+            ("cohere", "embed-v4.0", None, Usage(1_500, input_image_tokens=1_000), "0.00053"),
             # input 0.12
             ("aws", "cohere.embed-v4:0", None, Usage(100_000), "0.012"),
         ],
@@ -373,6 +375,7 @@ def _matters(fact: tables.Item, facts: Table, pattern: str) -> bool:
         Usage(1_000, 1_000, 500),
         Usage(web_searches=1),
         Usage(rerank_searches=1),
+        Usage(1_000, input_image_tokens=500),
         Usage(audio_seconds=1),
         Usage(),
     ]

@@ -87,6 +87,7 @@ CALLS = [
         ("https://api.openai.com/v1/threads/thread_1/runs", "openai", "openai.runs", None),
         ("https://api.x.ai/v1/stt", "x_ai", "xai.stt", None),
         ("https://api.mistral.ai/v1/ocr", "mistral_ai", "mistral.ocr", None),
+        ("https://r.services.ai.azure.com/providers/mistral/azure/ocr", "azure.ai.inference", "mistral.ocr", None),
         ("https://api.mistral.ai/v1/conversations/conv_1", "mistral_ai", "mistral.conversations", None),
         ("https://api.mistral.ai/v1/conversations", "mistral_ai", "mistral.conversations", None),
         ("https://api.replicate.com/v1/models/meta/llama/predictions", "replicate", "replicate.predictions",
@@ -95,7 +96,6 @@ CALLS = [
          "@cf/meta/llama"),
         ("https://api-inference.huggingface.co/models/org/model", "huggingface", "huggingface.tgi", "org/model"),
         ("https://ollama.com/api/embed", "ollama", "ollama.embed", None),
-    ("https://ollama.com/api/embeddings", "ollama", "ollama.embed", None),
         ("https://ollama.com/api/embeddings", "ollama", "ollama.embed", None),
         ("https://us-south.ml.cloud.ibm.com/ml/v1/text/embeddings", "ibm.watsonx.ai", "watsonx.embeddings", None),
         (f"{VERTEX}/publishers/google/models/text-embedding-005:predict", "gcp.vertex_ai", "vertex.predict",
@@ -122,11 +122,40 @@ def test_an_endpoint_is_known_by_its_host_and_path(
         f"{GEMINI}/models/gemini-2.5-pro:countTokens",
         f"{GEMINI}/cachedContents",
         f"{BEDROCK}/m/count-tokens",
+        "https://api.openai.com/v1/conversations",
+        "https://api.openai.com/v1/conversations/conv_1",
+        "https://r.openai.azure.com/openai/v1/conversations",
+        "https://api.together.xyz/v2/projects/p/models/uploads",
+        "https://api.mistral.ai/v1/fine_tuning/models/m/archive",
+        "https://api.replicate.com/v1/models/meta/llama/versions/1/trainings",
     ],
 )
 def test_other_endpoints_of_a_provider_are_no_calls(url: str) -> None:
     assert asked(url) is None
     assert is_providers(url)
+
+
+@pytest.mark.parametrize(
+    ("base", "provider", "path", "field"),
+    [
+        ("http://gw:1/m", "mistral_ai", "/v1/conversations", "inputs"),
+        ("http://gw:1/m", "my-mistral", "/v1/conversations", "inputs"),
+        ("http://gw:1/h", "huggingface", "/models/org/model", "inputs"),
+    ],
+)
+def test_what_one_provider_speaks_is_known_behind_a_base_url_of_its(
+    base: str, provider: str, path: str, field: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OTEL_COST_ENDPOINTS", f"{base}={provider}")
+    request = asked(base + path, **{field: "Hi"})
+    assert request is not None
+    assert request.provider == provider
+
+
+def test_what_one_provider_speaks_is_known_at_a_host_that_nobody_named_by_its_body() -> None:
+    url = "https://gateway.example/v1/conversations"
+    assert asked(url, model="mistral-small-latest", inputs="Hi") is not None
+    assert asked(url, items=[]) is None
 
 
 @pytest.mark.parametrize("url", ["https://example.com/", "https://example.com", "https://gateway.example/v1/models"])
@@ -171,6 +200,8 @@ def test_a_stream_is_asked_for_by_path_or_body(url: str, fields: dict[str, objec
         ("POST", "https://api.openai.com/v1/threads/thread_1/runs/run_1/submit_tool_outputs", "run_1"),
         ("GET", f"{GEMINI}/interactions/int_1", "int_1"),
         ("GET", "https://api.replicate.com/v1/predictions/p1", "p1"),
+        ("GET", "https://api.perplexity.ai/async/chat/completions/a1", "a1"),
+        ("GET", "https://api.x.ai/v1/chat/deferred-completion/d1", "d1"),
     ],
 )
 def test_a_retrieval_names_the_response_that_it_states_again(method: str, url: str, id_: str) -> None:

@@ -704,7 +704,7 @@ STREAMS = {
 def test_a_stream(url: str, answer: bytes, usage: Usage, response_id: str | None) -> None:
     call = metered(url, answer)
     assert call.usage == usage
-    assert call.response_id == response_id
+    assert (call.response_id, call.pending) == (response_id, False)
 
 
 def test_where_bedrock_disagrees_with_its_model_the_cost_is_an_estimate() -> None:
@@ -766,6 +766,13 @@ def test_a_response_that_is_still_made_has_no_usage_yet(status: str, tools: dict
     call = metered(f"{OPENAI}/responses", answer)
     assert (call.usage, call.pending, call.response_id) == (None, True, "resp_1")
     assert call.cost.amount is None
+
+
+def test_what_a_response_has_used_while_it_is_made_is_an_estimate() -> None:
+    usage = {"input_tokens": 1000, "output_tokens": 10, "total_tokens": 1010}
+    answer = {"id": "resp_1", "model": "gpt-4o", "background": True, "status": "in_progress", "usage": usage}
+    call = metered(f"{OPENAI}/responses", answer)
+    assert (call.pending, call.cost.amount, call.cost.status) == (True, Decimal("0.0026"), "estimated")
 
 
 def test_a_response_that_failed_is_not_waited_for() -> None:

@@ -128,9 +128,7 @@ def test_meters_that_the_other_model_has_no_price_for_are_said() -> None:
     # 30 and 60 USD a million; between o200k_base and cl100k_base lie 1.0 for English and 3.63 / 2.02 for Russian
     assert found["low_usd"] == 2 * (1000 * usd("30") + 200 * usd("60")) / 1_000_000
     assert found["doubts"] == [
-        "2 calls: no price for web searches",
-        "2 calls: no price for cache read tokens, which count as plain input",
-        "2 calls: no price for cache write tokens, which count as plain input",
+        "2 calls: no price for web searches, cache read tokens, cache write tokens",
         "2 calls: reasoned, and another model may do so more or less",
     ]
 

@@ -6,6 +6,7 @@ endpoint 3.30 in, 0.33 cached, 16.50 out; Titan Text Embeddings V2 0.02 in.
 
 import base64
 import json
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -14,6 +15,7 @@ import boto3
 import pytest
 from botocore.config import Config
 
+from tests.integration.application import garbage
 from tests.integration.application.conftest import Spans
 from tests.integration.application.sdks import converse, messages
 from tests.integration.application.sdks.conftest import one_call, refused, retried
@@ -126,3 +128,19 @@ def test_retries_are_attempts_of_one_call(
             bedrock.converse(**converse.ASK)
 
     retried(retry, vendor, spans, cost=NOVA_COST)
+
+
+@pytest.mark.parametrize("ending", ["closed", "dropped", "never read"])
+def test_a_stream_that_ends_early_is_one_estimated_call(ending: str, vendor: Vendor, spans: Spans) -> None:
+    vendor.answers(converse.stream())
+    with client(vendor) as bedrock:
+        events = bedrock.converse_stream(**converse.ASK)["stream"]
+        if ending != "never read":
+            next(iter(events))
+        if ending == "closed":
+            events.close()
+        del events  # which is in a cycle of references: only the collector finds it
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ResourceWarning)  # the connection that nobody closed
+            garbage.collect()
+    assert (spans.call["otel_cost.cost.status"], spans.call["otel_cost.call.outcome"]) == ("estimated", "cut")
