@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, Final
 
 import click
 
@@ -18,6 +18,19 @@ class _Tokens(click.ParamType[Tokens]):
         if (found := re.fullmatch(r"(\d+)(?:-(\d+))?", str(value))) is None:
             self.fail(f"{value!r} is no number of tokens: write 1500, or 200-800", param, ctx)
         return int(found[1]) if found[2] is None else (int(found[1]), int(found[2]))
+
+
+_PARAMETERS: Final = "stage|role|since|calls|model|provider|input_tokens|output_tokens"
+
+
+def _as_options(said: str) -> str:
+    """What is said of parameters, as in ``stage='draft'``, said of options, as in ``--stage draft``."""
+
+    def option(found: re.Match[str]) -> str:
+        name, value = found.groups()
+        return f"--{name.replace('_', '-')}" + (f" {value}" if value else "")
+
+    return re.sub(rf"\b({_PARAMETERS})=(?:'([^']*)')?", option, said)
 
 
 @click.command("estimate")
@@ -42,9 +55,9 @@ def command(stage: str | None, role: str | None, where: tuple[str, ...], *, as_j
     try:
         found = estimate(**given, **asked)
     except ValueError as error:
-        raise click.UsageError(str(error)) from None
+        raise click.UsageError(_as_options(str(error))) from None
     except LookupError as error:
-        raise click.ClickException(str(error)) from None
+        raise click.ClickException(_as_options(str(error))) from None
     if as_json:
         click.echo(found.model_dump_json(indent=2))
         return
