@@ -275,7 +275,7 @@ def resume(dimension: str, id: str, url: str | None, *, as_json: bool) -> None: 
 @click.option("--url", help="Ask this ledger service. Default: OTEL_COST_URL.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def events(url: str | None, *, as_json: bool, **asked: Any) -> None:
-    """What happened to budgets, or to those of ID: who reached or exceeded which limit, and when; the latest first."""
+    """What happened to budgets, or to those of ID. Who reached or exceeded which limit, and when; the latest first."""
     where = url or settings.get(settings.URL)
     dimension, id = asked.pop("dimension"), asked.pop("id")  # noqa: A001 - what it is
     if dimension and id is None:
@@ -291,6 +291,7 @@ def events(url: str | None, *, as_json: bool, **asked: Any) -> None:
         click.echo(_told(row))
     if not found["events"]:
         click.echo("Nothing has happened to budgets that the ledger was told of.")
+        click.echo("Applications tell it where they run with --logs_exporter otlp, or otel_cost.", err=True)
     elif found["next"]:
         click.echo(f"There are earlier ones: --limit, or --until {found['events'][-1]['at']}", err=True)
 

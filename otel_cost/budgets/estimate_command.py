@@ -45,7 +45,7 @@ def _as_options(said: str) -> str:
 @click.option("--output-tokens", type=_Tokens(), help="Likewise.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(stage: str | None, role: str | None, where: tuple[str, ...], *, as_json: bool, **given: Any) -> None:
-    """What calls are likely to cost: from sizes, or from the history that the ledger service has."""
+    """What calls are likely to cost. From sizes, or from the history that the ledger service has."""
     asked: dict[str, Any] = {name: id_ for name, id_ in (("stage", stage), ("role", role)) if id_}
     for text in where:
         name, equals, id_ = text.partition("=")
