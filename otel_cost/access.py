@@ -45,10 +45,12 @@ def tls() -> ssl.SSLContext | None:
 
 
 def hint(error: BaseException | None) -> str:
-    """What to do about a service whose certificate nobody vouches for, to be said behind `error`; else nothing."""
+    """What to do about a service without TLS, or whose certificate nobody vouches for, to be said behind `error`."""
     while error is not None:
         if isinstance(error, ssl.SSLCertVerificationError) and error.verify_code in _NOBODY_VOUCHES:
             return f". {settings.CERTIFICATE.name} names the file of its certificate, or of who vouches for it"
+        if isinstance(error, ssl.SSLError) and error.reason == "WRONG_VERSION_NUMBER":
+            return ". It speaks no TLS: write http://"
         error = error.__cause__ or error.__context__
     return ""
 

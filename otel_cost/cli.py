@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from importlib.metadata import entry_points, version
 from typing import TYPE_CHECKING
 
@@ -36,6 +37,17 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
         found = entry_points(group="otel_cost.commands", name=cmd_name)
         return _load(next(iter(found))) if found else None
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command that is asked for; where there is none, the error names those that are written alike."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            if not (alike := get_close_matches(args[0], self.list_commands(ctx))):
+                raise
+            raise click.UsageError(f"{error.message} Did you mean {' or '.join(alike)}?", ctx) from None
 
     def invoke(self, ctx: click.Context) -> object:
         """Run the command. Some import what they need only then."""
@@ -84,4 +96,9 @@ def _missing(name: str, extra: str) -> click.Command:
 @click.group(cls=_Commands)
 @click.version_option(version("otel-cost"), prog_name="otel-cost")
 def main() -> None:
-    """What LLM calls cost, who spent it, and budgets that hold."""
+    """What LLM calls cost, who spent it, and budgets that hold.
+
+    See it work: otel-cost demo. To use it: otel-cost serve, opentelemetry-instrument python app.py, and otel-cost
+    summary or dashboard. Without a service: opentelemetry-instrument --traces_exporter otel_cost python app.py, and
+    otel-cost report.
+    """

@@ -28,7 +28,7 @@ _LONGEST_BAGGAGE = 8192
 @click.option("--set", "dimensions", metavar="DIMENSION=ID", multiple=True, help="Who pays, e.g. --set project=atlas.")
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 def run(budget: str | None, run_id: str | None, dimensions: tuple[str, ...], command: tuple[str, ...]) -> None:
-    """Run COMMAND under opentelemetry-instrument, its calls attributed and bounded.
+    """Run COMMAND under opentelemetry-instrument. Its calls are attributed and bounded.
 
     \b
     otel-cost run --budget 0.05 -- python app.py

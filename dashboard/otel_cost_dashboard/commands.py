@@ -64,7 +64,7 @@ def _ledger_url(_context: click.Context, _option: click.Parameter, text: str | N
 @click.option("--port", type=click.IntRange(0, 65535), default=8501, show_default=True, help="0 takes a free one.")
 @click.option("--browser/--no-browser", default=True, show_default=True, help="Open the page in a browser.")
 def dashboard(url: str, port: int, *, browser: bool) -> None:
-    """Open the cost explorer: who spent the money, when, and how much of each budget is used."""
+    """Open the cost explorer: who spent what, and when."""
     if importlib.util.find_spec("streamlit") is None:
         raise click.ClickException("the cost explorer needs more packages: pip install 'otel-cost[dashboard]'")
     with _asked_to_end() as asked:

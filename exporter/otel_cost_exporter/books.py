@@ -47,6 +47,8 @@ _BROKEN_OFF: Final = (HTTPException, ConnectionResetError, TimeoutError, pa.Arro
 """What reading an answer bit by bit can raise where it does not come to its end."""
 
 _NO_TOKEN: Final = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
+_NO_SUCH_PATH: Final = HTTPStatus.NOT_FOUND.phrase
+"""What others say of a path that they do not know. The ledger's answers say what is missing."""
 _REFUSALS: Final = {HTTPStatus.BAD_REQUEST: QuestionError, HTTPStatus.NOT_FOUND: NotInBooksError}
 
 
@@ -186,6 +188,8 @@ class ServiceBooks:
             document = {}
         if error.code == HTTPStatus.SERVICE_UNAVAILABLE and "ledger" in document:
             return document
+        if error.code == HTTPStatus.NOT_FOUND and document.get("detail", _NO_SUCH_PATH) == _NO_SUCH_PATH:
+            raise UnreachableError(f"what answers at {self.url} is no ledger service") from None
         if error.code in _REFUSALS and "detail" in document:
             raise _REFUSALS[HTTPStatus(error.code)](document["detail"]) from None
         hint = f"; set {right.name}" if error.code in _NO_TOKEN else ""
@@ -250,6 +254,12 @@ def _open_file(path: Path) -> Reader | None:
         raise LedgerFileError(f"{path} cannot be opened as a ledger: {error.strerror or error}") from None
 
 
+_ELSEWHERE: Final = "if that is otel-cost serve, say where it listens with --url or OTEL_COST_URL"
+_NO_BOOKS_YET: Final = (
+    "start one with otel-cost serve, or run an application with --traces_exporter otel_cost, then otel-cost report"
+)
+
+
 def service_of(ledger: Path | None, right: Variable = settings.READ_TOKEN) -> ServiceBooks:
     """The service at ``OTEL_COST_URL``, if it answers, and, where the user named a file, keeps that file.
 
@@ -262,14 +272,13 @@ def service_of(ledger: Path | None, right: Variable = settings.READ_TOKEN) -> Se
     """
     path: Path = settings.get(settings.LEDGER) if ledger is None else ledger
     service = ServiceBooks(settings.get(settings.URL))
-    state = "is open in another process" if path.exists() else "is not there"
+    is_there = path.exists()
+    state = "is open in another process" if is_there else "is not there"
     try:
         kept = service.ledger(right)
     except LedgerError as error:
-        raise UnreachableError(
-            f"ledger unreachable: looked at {path} (it {state}) and {service.url} ({error}); "
-            + ((not path.exists() and _not_booked(ledger)) or "start one with otel-cost serve")
-        ) from None
+        what_to_do = _ELSEWHERE if is_there else _not_booked(ledger) or _NO_BOOKS_YET
+        raise UnreachableError(f"ledger unreachable: {path} {state}, and {error}; {what_to_do}") from None
     if ledger is None:  # what it is asked will say which token it wants
         return service
     if kept is None:

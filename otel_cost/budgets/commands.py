@@ -193,7 +193,7 @@ def list_(dimension: str | None, url: str | None, *, as_json: bool) -> None:
     with _keeper(url) as keeper:
         rows = [row for row in keeper.rows() if dimension in {None, row["dimension"]}]
     if as_json:
-        _print_json(rows)
+        click.echo(_json(rows))
     elif rows:
         _print_table(rows)
     else:
@@ -225,7 +225,7 @@ def raise_(dimension: str, id: str, to: str, window: str | None, url: str | None
     except ValueError as error:
         raise click.UsageError(f"--to {to}: {error}") from None
     with _keeper(url) as keeper:
-        is_new = all((row["dimension"], row["id"]) != (dimension, id) for row in keeper.rows())
+        is_new = not _rows_of(keeper, dimension, id)
         keeper.put_limit(dimension, id, limit, window)
         _show(keeper, dimension, id, as_json=as_json)
     if is_new:
@@ -238,10 +238,16 @@ def raise_(dimension: str, id: str, to: str, window: str | None, url: str | None
 @click.option("--reason", default="", help="Told to whoever is refused.")
 @_options
 def stop(dimension: str, id: str, reason: str, url: str | None, *, as_json: bool) -> None:  # noqa: A002 - what it is
-    """Let nothing through any more. Calls that wait are refused."""
+    """Let no call under a budget of ID through any more. Calls that wait are refused."""
     with _keeper(url) as keeper:
+        is_new = not _rows_of(keeper, dimension, id)
         keeper.stop(dimension, id, reason)
         _show(keeper, dimension, id, as_json=as_json)
+    if is_new:
+        click.echo(
+            f"{_unknown(dimension, id)}. The stop holds for calls under a budget of this id; calls under none go on",
+            err=True,
+        )
 
 
 @budget.command()
@@ -251,8 +257,13 @@ def stop(dimension: str, id: str, reason: str, url: str | None, *, as_json: bool
 def resume(dimension: str, id: str, url: str | None, *, as_json: bool) -> None:  # noqa: A002 - what it is
     """Lift a stop."""
     with _keeper(url) as keeper:
+        was_known = _rows_of(keeper, dimension, id)
         keeper.resume(dimension, id)
-        _show(keeper, dimension, id, as_json=as_json)
+        if was_known and not _rows_of(keeper, dimension, id):  # nothing but the stop was known of it
+            told = f"{dimension} {_printable(id)} is no longer stopped; no call has brought a budget of it so far"
+            click.echo(_json([]) if as_json else told)
+        else:
+            _show(keeper, dimension, id, as_json=as_json)
 
 
 @budget.command()
@@ -264,7 +275,7 @@ def resume(dimension: str, id: str, url: str | None, *, as_json: bool) -> None: 
 @click.option("--url", help="Ask this ledger service. Default: OTEL_COST_URL.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def events(url: str | None, *, as_json: bool, **asked: Any) -> None:
-    """What happened to budgets, or to those of ID: who reached or exceeded which limit, and when; the latest first."""
+    """What happened to budgets, or to those of ID. Who reached or exceeded which limit, and when; the latest first."""
     where = url or settings.get(settings.URL)
     dimension, id = asked.pop("dimension"), asked.pop("id")  # noqa: A001 - what it is
     if dimension and id is None:
@@ -280,6 +291,7 @@ def events(url: str | None, *, as_json: bool, **asked: Any) -> None:
         click.echo(_told(row))
     if not found["events"]:
         click.echo("Nothing has happened to budgets that the ledger was told of.")
+        click.echo("Applications tell it where they run with --logs_exporter otlp, or otel_cost.", err=True)
     elif found["next"]:
         click.echo(f"There are earlier ones: --limit, or --until {found['events'][-1]['at']}", err=True)
 
@@ -295,28 +307,37 @@ def _told(row: Row) -> str:
 
 # --- what is printed -----------------------------------------------------------------------------------------------
 def _show(keeper: Keeper, dimension: str, id: str, *, as_json: bool) -> None:  # noqa: A002 - what it is
-    rows = [row for row in keeper.rows() if (row["dimension"], row["id"]) == (dimension, id)]
+    rows = _rows_of(keeper, dimension, id)
     if not rows:
         raise click.ClickException(_unknown(dimension, id))
     if as_json:
-        _print_json(rows)
+        click.echo(_json(rows))
         return
     for row in rows:
         for name, text in _facts(row).items():
             click.echo(f"{name:<10} {text}")
 
 
+def _rows_of(keeper: Keeper, dimension: str, id: str) -> list[Row]:  # noqa: A002 - what it is
+    return [row for row in keeper.rows() if (row["dimension"], row["id"]) == (dimension, id)]
+
+
 def _facts(row: Row) -> dict[str, str]:
     unit = row["unit"]
     found = {
         "budget": f"{row['dimension']} {_printable(row['id'])}{_period(row)}",
-        "state": row["state"] + (f", {_printable(row['reason'])}" if row["reason"] else ""),
+        "state": _state(row),
         "limit": f"{row['limit']} {unit}{_by(row.get('limit_put'))}",
         "spent": f"{row['spent']} {unit} by {_calls(row['calls'])}",
         "held": f"{row['held']} {unit} by {_calls(row['under_way'])} under way",
         "remaining": f"{row['remaining']} {unit}",
     }
     return found if row["under_way"] else {name: text for name, text in found.items() if name != "held"}
+
+
+def _state(row: Row) -> str:
+    reason = _printable(row["reason"] or "")
+    return reason if reason.startswith(row["state"]) else ", ".join(filter(None, (row["state"], reason)))
 
 
 def _by(given: Row | None) -> str:
@@ -331,8 +352,8 @@ def _period(row: Row) -> str:
     return f", {_printable(row['period'])}" if row["period"] else ""
 
 
-def _print_json(rows: list[Row]) -> None:
-    click.echo(json.dumps({"budgets": rows}, indent=2))
+def _json(rows: list[Row]) -> str:
+    return json.dumps({"budgets": rows}, indent=2)
 
 
 def _print_table(rows: Sequence[Row]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, Final
 
 import click
 
@@ -20,6 +20,19 @@ class _Tokens(click.ParamType[Tokens]):
         return int(found[1]) if found[2] is None else (int(found[1]), int(found[2]))
 
 
+_PARAMETERS: Final = "stage|role|since|calls|model|provider|input_tokens|output_tokens"
+
+
+def _as_options(said: str) -> str:
+    """What is said of parameters, as in ``stage='draft'``, said of options, as in ``--stage draft``."""
+
+    def option(found: re.Match[str]) -> str:
+        name, value = found.groups()
+        return f"--{name.replace('_', '-')}" + (f" {value}" if value else "")
+
+    return re.sub(rf"\b({_PARAMETERS})=(?:'([^']*)')?", option, said)
+
+
 @click.command("estimate")
 @click.option("--stage", help="From the history of this stage.")
 @click.option("--role", help="From the history of this role.")
@@ -32,7 +45,7 @@ class _Tokens(click.ParamType[Tokens]):
 @click.option("--output-tokens", type=_Tokens(), help="Likewise.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(stage: str | None, role: str | None, where: tuple[str, ...], *, as_json: bool, **given: Any) -> None:
-    """What calls are likely to cost: from sizes, or from the history that the ledger service has."""
+    """What calls are likely to cost. From sizes, or from the history that the ledger service has."""
     asked: dict[str, Any] = {name: id_ for name, id_ in (("stage", stage), ("role", role)) if id_}
     for text in where:
         name, equals, id_ = text.partition("=")
@@ -42,9 +55,9 @@ def command(stage: str | None, role: str | None, where: tuple[str, ...], *, as_j
     try:
         found = estimate(**given, **asked)
     except ValueError as error:
-        raise click.UsageError(str(error)) from None
+        raise click.UsageError(_as_options(str(error))) from None
     except LookupError as error:
-        raise click.ClickException(str(error)) from None
+        raise click.ClickException(_as_options(str(error))) from None
     if as_json:
         click.echo(found.model_dump_json(indent=2))
         return

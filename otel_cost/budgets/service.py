@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 _TIMEOUT_SECONDS: Final = 5.0
 _OK: Final = 200
+_NO_SUCH_PATH: Final = {"detail": "Not Found"}
+"""What others on FastAPI answer to a path that they do not know. The ledger's answers say what is missing."""
 _FINAL: Final = frozenset({400, 413, 422})
 _WANT_TOKEN: Final = frozenset({401, 403})
 _MOST_IDLE: Final = 100
@@ -120,7 +122,7 @@ def _document(status: int, text: bytes) -> Document:
         found = json.loads(text)
     except ValueError:
         found = None
-    if not isinstance(found, dict) or (status != _OK and "detail" not in found):
+    if not isinstance(found, dict) or (status != _OK and "detail" not in found) or found == _NO_SUCH_PATH:
         raise StoreGoneError("what answers there is no ledger service")
     if status != _OK:
         raise RefusedError(status, str(found["detail"]))

@@ -24,7 +24,7 @@ _SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 @click.command()
 @click.argument("file", required=False, type=click.Path(path_type=Path))
 def check(file: Path | None) -> None:
-    """Read FILE, or the one that OTEL_COST_BUDGETS names, and say what it bounds, or what is wrong with it."""
+    """Say what FILE bounds, or what is wrong with it. Without FILE, the one that OTEL_COST_BUDGETS names."""
     path = file or settings.get(settings.BUDGETS)
     if path is None:
         raise click.UsageError(f"name a file, or set {settings.BUDGETS.name}")
@@ -70,7 +70,7 @@ def _count(number: int, what: str) -> str:
 @click.option("--limit", required=True, metavar="LIMIT", help="0.50 (USD) or 20000tok (tokens); 5/day by window.")
 @click.option("--for", "lasts", default="1h", show_default=True, metavar="TIME", help="30m, 1h, 7d: how long it holds.")
 def sign(dimension: str, id: str, limit: str, lasts: str) -> None:  # noqa: A002 - what it is
-    """Print the baggage of a signed budget, for the key in OTEL_COST_BUDGET_KEY.
+    """Print the baggage of a signed budget. The key is that of OTEL_COST_BUDGET_KEY.
 
     \b
     curl -H "baggage: $(otel-cost budget sign run r1 --limit 0.50)" http://localhost:8000/answer

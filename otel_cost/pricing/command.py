@@ -33,7 +33,7 @@ def prices() -> None:
 @prices.command()
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 def check(file: Path) -> None:
-    """Say what in a price FILE cannot be read, with its line, and what looks mistyped."""
+    """Say what in a price FILE cannot be read, or looks mistyped. Each with its line."""
     try:
         text = file.read_text("utf-8")
     except UnicodeDecodeError as error:
@@ -74,7 +74,7 @@ def _mistyped(text: str, file: Path) -> Iterator[str]:
 @click.option("--term", "terms", metavar="NAME=VALUE", multiple=True, help="Such as inference_geo=us or speed=fast.")
 @click.option("--at", type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M"]), help="When, in UTC. Now where not given.")
 def show(provider: str, model: str, tier: str | None, terms: tuple[str, ...], at: datetime | None) -> None:
-    """Show what a call to MODEL of PROVIDER costs, and from where that is known."""
+    """Show what a call to MODEL of PROVIDER costs, and who says so."""
     if bad := next((term for term in terms if "=" not in term), None):
         raise click.UsageError(f"--term {bad}: write NAME=VALUE, as in --term speed=fast")
     moment = at.replace(tzinfo=UTC) if at else datetime.now(UTC)

@@ -147,12 +147,13 @@ def test_it_stays_until_ctrl_c_with_the_explorer_open(demo: Demo, tmp_path: Path
     assert f"The books stay: otel-cost serve --ledger {ledger}" in said
 
 
-def test_a_signal_ends_it_while_it_works(demo: Demo, tmp_path: Path) -> None:
-    process = demo("--once")
+@pytest.mark.parametrize("arguments", [("--once",), ()], ids=["once", "to-stay"])
+def test_a_signal_ends_it_while_it_works(demo: Demo, tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    process = demo(*arguments)
     read_until(process, "Running the agent")
     process.terminate()
     status, said = ended(process)
-    assert (status, said.splitlines()[-1]) == (130, "Stopped.")
+    assert (status, said.splitlines()[-1]) == (130, "Stopped, and nothing is left behind.")
     assert list(tmp_path.glob("otel-cost-demo-*")) == []
 
 

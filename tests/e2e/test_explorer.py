@@ -280,7 +280,7 @@ def test_the_figures_on_the_page_are_the_ledgers(open_page: Open, explorer: str,
     assert card(page, "Spent") == ("$2.4199", f"exactly {TOTAL} USD")
     assert card(page, "Known") == ("$2.4094", "exactly 2.409400 USD")
     assert card(page, "Estimated") == ("$0.0105", "5 calls, part of what was spent")
-    assert card(page, "No known price") == ("6 calls", "34,200 tokens, in no sum")
+    assert card(page, "No price") == ("6 calls", "34,200 tokens, in no sum")
     assert card(page, "Calls") == (str(total["calls"]), "0 failed, 5 cut off")
     assert card(page, "Calls")[0] == "153"
     assert card(page, "Refused") == ("2", "by a budget, nothing sent")

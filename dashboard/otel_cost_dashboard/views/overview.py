@@ -85,7 +85,7 @@ def _totals(total: Figures) -> None:
     )
     _card(
         unknown,
-        "No known price",
+        "No price",
         fmt.calls(total.unknown_calls),
         f"{fmt.tokens(total.unknown_input_tokens + total.unknown_output_tokens)}, in no sum",
         hint="What they cost is in no sum on this page: unknown is not zero.",
@@ -139,7 +139,7 @@ def _breakdown(summary: Summary, dimension: str) -> None:
 def _budgets(budgets: Budgets) -> None:
     st.markdown("##### Budgets")
     if not budgets.rows:
-        st.caption("No call carried a budget yet. Set one with: otel-cost run --budget 0.50 -- python app.py")
+        st.caption("No call carried a budget yet. Set one with: `otel-cost run --budget 0.50 -- python app.py`")
         return
     st.caption("Over the whole life of each budget, whatever the period and the filters.")
     uses = [use for budget in budgets.rows for use in _uses(budget)]

@@ -96,7 +96,7 @@ def with_model(calls: Iterable[Alike], name: str) -> dict[str, Any]:
     for alike in calls:
         if alike.usage is None:
             found.unknown += alike.calls
-            found.doubts["do not state their tokens"] += alike.calls
+            found.doubts["no tokens are stated"] += alike.calls
         elif provider is None:
             found.unknown += alike.calls
         else:

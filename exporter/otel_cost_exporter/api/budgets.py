@@ -121,7 +121,7 @@ def _of_people(router: APIRouter, accounts: Accounts, reader: Reader) -> None:
 
     @router.post(_PATH + "/stop")
     def stop(dimension: str, id: str, asked: shapes.Stop) -> dict[str, list[BudgetRow]]:  # noqa: A002 - what it is
-        """Let nothing through any more that is charged to the id."""
+        """Let no call under a budget of the id through any more."""
         accounts.stop(_dimension(dimension), id, asked.reason, asked.by)
         return {"budgets": rows.of(dimension, id)}
 
@@ -130,7 +130,7 @@ def _of_people(router: APIRouter, accounts: Accounts, reader: Reader) -> None:
         """Lift a stop."""
         rows.of(dimension, id)
         accounts.resume(dimension, id, asked.by)
-        return {"budgets": rows.of(dimension, id)}
+        return {"budgets": rows.any_of(dimension, id)}  # none, where nothing but the stop was known of the id
 
 
 def _dimension(name: str) -> str:
@@ -164,10 +164,14 @@ class _Rows:
         Raises:
             HTTPException: there are none.
         """
-        found = _rows(self._of(dimension, id), self._reader.budgets_of([(dimension, id)]))
+        found = self.any_of(dimension, id)
         if not found:
             raise HTTPException(404, f"no budget of {dimension} {id!r} is known: no call has brought one so far")
         return found
+
+    def any_of(self, dimension: str, id: str) -> list[BudgetRow]:  # noqa: A002 - what it is
+        """Those of one id, if there are any."""
+        return _rows(self._of(dimension, id), self._reader.budgets_of([(dimension, id)]))
 
     def statuses(self, dimension: str, id: str) -> list[Status]:  # noqa: A002 - what it is
         """How each account of one id stands."""

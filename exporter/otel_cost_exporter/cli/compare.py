@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 @asking
 @as_json
 def compare(run: str, models: tuple[str, ...], ledger: Path | None, url: str | None, *, as_json: bool) -> None:
-    """What RUN would have cost with other models, from its own tokens: a range where they count tokens otherwise."""
+    """What RUN would have cost with other models. From its own tokens: a range where they count otherwise."""
     with the_books(ledger, url) as (books, place):
         document = books.ask("compare", [("run", run), *(("instead", name) for name in models)])
     if as_json:

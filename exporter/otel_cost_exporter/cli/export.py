@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 def export(
     form: str, *, as_json: bool, output: Path | None, ledger: Path | None, url: str | None, **options: Any
 ) -> None:
-    """All calls, a row each, as CSV, JSON or Parquet, or what was paid as FOCUS; filters may be repeated."""
+    """All calls, a row each, as CSV, JSON or Parquet. Or what was paid, as FOCUS; filters may be repeated."""
     from otel_cost_exporter.cli.formats import WRITE  # noqa: PLC0415 - Arrow; see the package
 
     form = "json" if as_json else form

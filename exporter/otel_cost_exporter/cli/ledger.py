@@ -78,7 +78,7 @@ def _difference(each: Document) -> tuple[str, ...]:
 def prune(
     calls: str | None, rollups: str | None, ledger: Path | None, url: str | None, *, apply: bool, as_json: bool
 ) -> None:
-    """Which calls, events of budgets and sums are older than they are kept; with --apply, they are deleted.
+    """Which calls, events and sums are older than they are kept. With --apply, they are deleted.
 
     A service deletes them once a day.
     """
@@ -114,7 +114,7 @@ def reprice(
     apply: bool,
     as_json: bool,
 ) -> None:
-    """What calls would cost with the prices of today, each as of its own time; with --apply, they do."""
+    """What calls would cost with the prices of today. Each as of its own time; with --apply, they do."""
     text = None if prices is None else _text(prices)
     from otel_cost_exporter.keeping.anywhere import Asked  # noqa: PLC0415 - DuckDB; see the package
 
@@ -166,7 +166,7 @@ def _notes(found: Document, *, applied: bool) -> Iterator[str]:
 @asking
 @as_json
 def backup(file: Path, ledger: Path | None, url: str | None, *, as_json: bool) -> None:
-    """Copy the books to FILE as they stand at one moment, also while they are written."""
+    """Copy the books to FILE as they stand at one moment. Also while they are written."""
     with _keeping(ledger, url, changes=False) as (keeping, place):
         found = keeping.backup(file.absolute())
     if as_json:
@@ -182,7 +182,7 @@ def backup(file: Path, ledger: Path | None, url: str | None, *, as_json: bool) -
 @asking
 @as_json
 def quarantine(ledger: Path | None, url: str | None, *, as_json: bool, **asked: str | None) -> None:
-    """What came and cannot stand in the books: the reason, whose it is and how often, what came last first."""
+    """What came and cannot stand in the books. The reason, whose it is and how often, what came last first."""
     with the_books(ledger, url, drained=True) as (books, place):
         found = books.ask("quarantine", [(name, text) for name, text in asked.items() if text is not None])
     if as_json:

@@ -75,7 +75,7 @@ def report(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """What RUN cost, by stage, model, role and scene; without RUN, what every run cost. Drains the spool first."""
+    """What RUN cost, by stage, model, role and scene. Without RUN, what every run cost. Drains the spool first."""
     from otel_cost_exporter.books import drain_spool  # noqa: PLC0415 - DuckDB; see the package
 
     form = "json" if as_json else form

@@ -28,6 +28,8 @@ _MOST_BUDGETS: Final = 8
 _BAR: Final = 20
 _GAP: Final = 2
 _LEAST_NAME: Final = 6
+_FIGURES: Final = frozenset({"calls", "input", "output", "tokens"})
+"""Headers of columns whose digits stand below each other."""
 _CLOCK: Final = slice(11, 19)
 """The time of day in a time."""
 
@@ -122,7 +124,8 @@ def _table(headers: Sequence[str], rows: Sequence[Sequence[str]], width: int) ->
     table = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="dim")
     table.add_column(headers[0], no_wrap=True, overflow="ellipsis", width=max(min(wanted[0], room), _LEAST_NAME))
     for at, header in enumerate(headers[1:], 1):
-        table.add_column(header, no_wrap=True, justify="right" if at == len(headers) - 1 else "left", width=wanted[at])
+        to_the_right = header in _FIGURES or at == len(headers) - 1
+        table.add_column(header, no_wrap=True, justify="right" if to_the_right else "left", width=wanted[at])
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
     return table

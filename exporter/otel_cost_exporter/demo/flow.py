@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import tempfile
 import threading
@@ -52,17 +53,18 @@ def run(*, once: bool, live: bool, port: int) -> None:
     """
     if port:
         check_free(port)
-    teller = Teller()
+    teller, stays = Teller(), not once
+    folder = Path(tempfile.mkdtemp(prefix="otel-cost-demo-"))
     try:
         with signals_end_the_block(), ExitStack() as parts:
-            if once:
-                folder = parts.enter_context(tempfile.TemporaryDirectory(prefix="otel-cost-demo-"))
-            else:
-                folder = tempfile.mkdtemp(prefix="otel-cost-demo-")
-            _Demo(teller, Path(folder), parts).run(once=once, live=live, port=port)
+            _Demo(teller, folder, parts).run(once=once, live=live, port=port)
     except KeyboardInterrupt:
-        teller.say("Stopped.")
+        stays = False  # half a demo is nothing to look at
+        teller.say("Stopped, and nothing is left behind.")
         raise SystemExit(_INTERRUPTED) from None
+    finally:
+        if not stays:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 class _Demo:

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _PLAIN_WIDTH: Final = 160
+_WIDE: Final = 100
+"""Columns from which on there is room for tokens beside whole names."""
+_MODEL_WIDTH: Final = 22
+"""Columns in which the models of the sample agent stand whole."""
 BY: Final = ("project", "run", "stage", "role", "model")
 
 
@@ -47,22 +51,28 @@ class Teller:
         """The table of who spent what, and a line for each budget."""
         table = Table(title="What was spent, and by whom", box=box.SIMPLE_HEAD, title_justify="left")
         table.pad_edge, table.collapse_padding = False, True
-        for heading in ("Project / run", "Stage / role", "Model"):
+        for heading in ("Project / run", "Stage / role"):
             table.add_column(heading, overflow="fold")
-        for heading in ("Calls", "Tokens\nin", "Tokens\nout", "Cost\nUSD", "Refused"):
+        table.add_column("Model", overflow="fold", min_width=_MODEL_WIDTH)
+        has_room = self.console.width >= _WIDE
+        for heading in _headings(has_tokens=has_room):
             table.add_column(heading, justify="right", no_wrap=True)  # a figure is whole, however narrow the terminal
         for row in summary["rows"]:
             project, run, stage, role, model = (row[key] or "-" for key in BY)
-            table.add_row(f"{project} / {run}", f"{stage} / {role}", model, *_figures(row))
+            table.add_row(f"{project} / {run}", f"{stage} / {role}", model, *_figures(row, has_tokens=has_room))
         table.add_section()
-        table.add_row("Total", "", "", *_figures(summary["total"]), style="bold")
+        table.add_row("Total", "", "", *_figures(summary["total"], has_tokens=has_room), style="bold")
         self.console.print(table)
         for budget in budgets["budgets"]:
             self.say(_budget(budget), style="yellow" if budget["refused_calls"] else None)
 
 
-def _figures(row: dict[str, Any]) -> list[str]:
-    tokens = (f"{row[key]:,}" for key in ("input_tokens", "output_tokens"))
+def _headings(*, has_tokens: bool) -> tuple[str, ...]:
+    return ("Calls", *(("Tokens\nin", "Tokens\nout") if has_tokens else ()), "Cost\nUSD", "Refused")
+
+
+def _figures(row: dict[str, Any], *, has_tokens: bool) -> list[str]:
+    tokens = (f"{row[key]:,}" for key in (("input_tokens", "output_tokens") if has_tokens else ()))
     cost = row["cost_usd"] if row["cost_usd"] is not None else "unknown"
     return [f"{row['calls']:,}", *tokens, cost, f"{row['refused_calls']:,}" if row["refused_calls"] else ""]
 

@@ -69,7 +69,7 @@ def test_a_budget_is_raised_stopped_and_resumed(told: Run) -> None:
         "held       4.000000 USD by 1 call under way",
         "remaining  4.000000 USD",
     ]
-    assert f"state      stopped, stopped by {who()}: enough" in told("stop", "run", "r1", "--reason", "enough").output
+    assert f"state      stopped by {who()}: enough" in told("stop", "run", "r1", "--reason", "enough").output
     assert "state      open" in told("resume", "run", "r1").output
     shown = json.loads(told("show", "run", "r1", "--json").output)
     assert [(row["limit"], row["state"]) for row in shown["budgets"]] == [("8.000000", "open")]
@@ -82,6 +82,24 @@ def test_a_limit_of_an_id_that_nobody_has_used_is_put_and_said(told: Run) -> Non
     assert done.stderr == (
         "no budget of run 'typo' is known: no call has brought one so far. This limit holds from the first\n"
     )
+
+
+def test_a_stop_of_an_id_that_has_no_budget_says_what_it_does_not_stop(told: Run) -> None:
+    done = told("stop", "run", "typo")
+    assert done.exit_code == 0
+    assert f"state      stopped by {who()}\n" in done.stdout
+    assert done.stderr == (
+        "no budget of run 'typo' is known: no call has brought one so far. The stop holds for calls under a budget of "
+        "this id; calls under none go on\n"
+    )
+    assert not told("stop", "run", "r1").stderr
+    lifted = told("resume", "run", "typo")
+    assert (lifted.exit_code, lifted.output) == (
+        0,
+        "run typo is no longer stopped; no call has brought a budget of it so far\n",
+    )
+    told("stop", "run", "typo")
+    assert json.loads(told("resume", "run", "typo", "--json").output) == {"budgets": []}
 
 
 def test_of_several_windows_one_is_named(told: Run) -> None:
@@ -180,8 +198,8 @@ def test_another_server_is_told_the_same(run: Run, monkeypatch: pytest.MonkeyPat
     server = Elsewhere()
     monkeypatch.setattr(chosen, "server", lambda _: server)
     assert "limit      8.000000 USD\n" in run("raise", "run", "r1", "--to", "8").output
-    assert f"state      stopped, stopped by {who()}: enough" in run("stop", "run", "r1", "--reason", "enough").output
-    assert f"state      stopped, stopped by {who()}\n" in run("stop", "run", "r1").output
+    assert f"state      stopped by {who()}: enough" in run("stop", "run", "r1", "--reason", "enough").output
+    assert f"state      stopped by {who()}\n" in run("stop", "run", "r1").output
     assert "state      open" in run("resume", "run", "r1").output
     assert "limit      9 tokens" in run("raise", "project", "p" * 60, "--to", "9tok").output
     assert len(json.loads(run("list", "--json").output)["budgets"]) == 2

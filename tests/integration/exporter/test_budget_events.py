@@ -129,7 +129,9 @@ def test_the_command(told: Service, run: Callable[..., Result]) -> None:
     assert found.stderr == "There are earlier ones: --limit, or --until 2026-03-02T12:00:02Z\n"
     document = json.loads(run(*asked, "project", "p", "--json").output)
     assert document == told.reader.ask("budgets/events", [("project", "p")])
-    assert run(*asked, "--since", "1h").output == "Nothing has happened to budgets that the ledger was told of.\n"
+    nothing = run(*asked, "--since", "1h")
+    assert nothing.stdout == "Nothing has happened to budgets that the ledger was told of.\n"
+    assert "--logs_exporter otlp" in nothing.stderr
 
 
 def test_what_the_command_cannot_ask_is_said(told: Service, run: Callable[..., Result]) -> None:

@@ -250,6 +250,12 @@ def test_a_run_that_is_stopped_while_it_waits_keeps_its_limit(service: Service) 
     assert (row["limit"], row["remaining"], row["state"]) == ("0.050000", "0.050000", "stopped")
 
 
+def test_a_stop_before_any_call_can_be_lifted(service: Service) -> None:
+    ask(service, "POST", "/run/r1/stop", {"by": "ada"})
+    assert ask(service, "POST", "/run/r1/resume", {"by": "ada"}) == {"budgets": []}
+    assert ask(service, "GET", "")["budgets"] == []
+
+
 @pytest.mark.parametrize(
     ("method", "path", "body", "status", "detail"),
     [
@@ -398,6 +404,10 @@ HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: "
         (HEAD + b"5\r\n\r\nhello", "what answers there is no ledger service"),
         (HEAD + b"99\r\n\r\n{}", "IncompleteRead"),
         (b"HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\n\r\n{}", "what answers there is no ledger service"),
+        (
+            b'HTTP/1.1 404 Not Found\r\nContent-Length: 22\r\n\r\n{"detail":"Not Found"}',
+            "what answers there is no ledger service",
+        ),
     ],
 )
 def test_who_answers_something_else_is_no_service(answer: bytes, reason: str) -> None:

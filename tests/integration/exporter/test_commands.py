@@ -130,8 +130,12 @@ def test_the_service_is_asked_where_it_has_the_file(
         for explicit in ((), ("--ledger", str(ledger_file))):
             alone = run("summary", *explicit)
             assert alone.exit_code == 1
-            assert "ledger unreachable: looked at" in alone.output
-            assert "it is open in another process" in alone.output
+            assert (
+                f"ledger unreachable: {ledger_file} is open in another process, and no ledger service" in alone.output
+            )
+            assert alone.output.endswith(
+                "; if that is otel-cost serve, say where it listens with --url or OTEL_COST_URL\n"
+            )
         monkeypatch.setenv("OTEL_COST_URL", running.url)
         for explicit in ((), ("--ledger", str(ledger_file)), ("--url", running.url)):
             assert lines(run("summary", *explicit).output)[0] == ["service", running.url]
@@ -150,9 +154,12 @@ def test_neither_file_nor_service_is_one_clear_line(run: Run, ledger_file: Path,
     done = run(*command)
     assert done.exit_code == 1
     assert done.output.startswith(
-        f"Error: ledger unreachable: looked at {ledger_file} (it is not there) and {NOBODY} ("
+        f"Error: ledger unreachable: {ledger_file} is not there, and no ledger service answers at {NOBODY}: "
     )
-    assert done.output.endswith("start one with otel-cost serve\n")
+    assert done.output.endswith(
+        "; start one with otel-cost serve, "
+        "or run an application with --traces_exporter otel_cost, then otel-cost report\n"
+    )
     assert done.output.count("\n") == 1
     named = run(*command, "--url", NOBODY)
     assert (named.exit_code, named.output.count("\n")) == (1, 1)
@@ -188,7 +195,9 @@ server.serve_forever()
         ("200", "[]", "no ledger service answers at {url}: its answer is no JSON object"),
         ("200", "{}", "what answers at {url} is no ledger service"),
         ("500", "<html>", "the ledger service at {url} answers 500: "),
-        ("404", "{}", "the ledger service at {url} answers 404: Not Found"),
+        ("404", "{}", "what answers at {url} is no ledger service"),
+        ("404", "404 page not found", "what answers at {url} is no ledger service"),
+        ("404", '{"detail": "Not Found"}', "what answers at {url} is no ledger service"),
     ],
 )
 def test_what_is_no_ledger_service_is_said(
@@ -252,6 +261,14 @@ def test_a_url_that_is_none_is_a_usage_error(run: Run, url: str) -> None:
         done = run(command, "--url", url)
         assert done.exit_code == 2
         assert f"{url!r}: it must be a URL like http://127.0.0.1:4318" in done.output
+
+
+def test_a_service_without_tls_is_asked_by_http(run: Run, service: Service) -> None:
+    url = service.url.replace("http:", "https:")
+    done = run("summary", "--url", url)
+    assert done.exit_code == 1
+    assert done.output.startswith(f"Error: no ledger service answers at {url}: ")
+    assert done.output.endswith(". It speaks no TLS: write http://\n")
 
 
 def test_a_grpc_port_is_no_place_to_ask(run: Run, service: Service) -> None:

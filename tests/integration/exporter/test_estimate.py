@@ -164,7 +164,11 @@ def test_the_command() -> None:
     run = CliRunner().invoke(main, ["estimate", "--stage", "nowhere"])
     assert (run.exit_code, run.output) == (
         1,
-        "Error: the ledger has no run of stage='nowhere' yet: say for how many calls=, or give sizes\n",
+        "Error: the ledger has no run of --stage nowhere yet: say for how many --calls, or give sizes\n",
+    )
+    run = CliRunner().invoke(main, ["estimate", "--model", "gpt-4o"])
+    assert run.output.endswith(
+        "Error: say whose history, as in --stage draft; or give --model, --input-tokens and --output-tokens\n"
     )
     for options in (["--input-tokens", "many"], ["--where", "project"], []):
         assert CliRunner().invoke(main, ["estimate", *options]).exit_code == 2

@@ -24,10 +24,23 @@ def test_the_program_runs(bin_folder: Path) -> None:
     assert done.stdout.startswith("otel-cost, version ")
 
 
-def test_an_unknown_command_is_named() -> None:
-    result = CliRunner().invoke(cli.main, ["sreve"])
+@pytest.mark.parametrize("group", [(), ("budget",), ("ledger",), ("prices",)], ids=" ".join)
+def test_the_line_about_a_command_is_whole_in_a_terminal_of_80_columns(group: tuple[str, ...]) -> None:
+    _, commands = CliRunner().invoke(cli.main, [*group, "--help"], terminal_width=80).output.split("Commands:")
+    assert "..." not in commands
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        ("sreve", "No such command 'sreve'. Did you mean serve?"),
+        ("xyzzy", "No such command 'xyzzy'.\n"),
+    ],
+)
+def test_an_unknown_command_is_named_with_those_that_it_may_mean(typed: str, said: str) -> None:
+    result = CliRunner().invoke(cli.main, [typed])
     assert result.exit_code == 2
-    assert "sreve" in result.output
+    assert said in result.output
 
 
 def test_a_command_whose_packages_lack_says_which_extra_brings_them(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -76,7 +76,7 @@ def test_totals_show_known_estimated_and_unknown_openly(service: Service, open_p
         "Spent": "$0.0171",
         "Known": "$0.0150",
         "Estimated": "$0.0021",
-        "No known price": "1 call",
+        "No price": "1 call",
         "Calls": "4",
         "Refused": "1",
     }
@@ -271,6 +271,7 @@ def test_books_that_cannot_be_written_are_still_shown(answering: Answering, open
         assert titles(page) == ["No calls in this view", "New calls are not being recorded"]
         assert "cannot write /l.duckdb: disk full" in words(page)
         assert "No call carried a budget yet" in words(page)
+        assert "`otel-cost run --budget 0.50 -- python app.py`" in words(page)  # as text, -- would become a dash
 
 
 def test_names_from_the_books_are_shown_as_they_are(

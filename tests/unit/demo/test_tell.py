@@ -36,9 +36,9 @@ BUDGET: dict[str, Any] = {
 }
 
 
-def told(*, terminal: bool = False) -> tuple[Teller, io.StringIO]:
+def told(*, terminal: bool = False, width: int = 100) -> tuple[Teller, io.StringIO]:
     out = io.StringIO()
-    return Teller(Console(file=out, force_terminal=terminal, width=100)), out
+    return Teller(Console(file=out, force_terminal=terminal, width=width)), out
 
 
 def spent(row: dict[str, Any], *budgets: dict[str, Any]) -> str:
@@ -51,6 +51,14 @@ def test_the_table_has_a_row_for_each_spender_and_a_total() -> None:
     lines = [line.split() for line in spent(ROW).splitlines()]
     assert ["novel", "/", "night-7", "write", "/", "-", "claude-opus-5-5", "1", "1,234", "5", "0.0045"] in lines
     assert ["Total", "7", "1,234", "5", "0.0045"] in lines
+
+
+def test_in_a_terminal_of_80_columns_names_of_models_stand_whole_and_tokens_give_way() -> None:
+    teller, out = told(terminal=True, width=80)
+    teller.spent({"rows": [{**ROW, "model": "text-embedding-3-small"}], "total": FIGURES}, {"budgets": []})
+    row = next(line for line in out.getvalue().splitlines() if "text-embedding" in line)
+    assert row.split()[-3:] == ["text-embedding-3-small", "1", "0.0045"]
+    assert "1,234" not in out.getvalue()
 
 
 def test_unknown_cost_is_not_zero_and_refused_calls_are_shown() -> None:

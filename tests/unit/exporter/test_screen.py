@@ -134,3 +134,10 @@ def test_unknown_is_not_zero() -> None:
         "today unknown USD, 2 calls (2 without a price)",
         "most by run r1: unknown",
     ]
+
+
+def test_digits_of_a_column_stand_below_each_other() -> None:
+    document = found(calls=[call(), call(run="n8", input_tokens=1, output_tokens=0)])
+    shown = [line for line in lines(document, 80, 40) if "gpt-4o" in line]
+    ends = {line.index(tokens) + len(tokens) for line, tokens in zip(shown, ("1,200 ", "1 "), strict=True)}
+    assert len(ends) == 1, shown

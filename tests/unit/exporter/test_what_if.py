@@ -112,7 +112,7 @@ def test_calls_that_name_no_model_may_have_been_counted_in_any_way() -> None:
 def test_what_is_not_known_is_said_and_is_in_no_sum() -> None:
     found = with_model([calls(Usage(1000, 200), 2), calls(None, 3)], "gpt-4o")
     assert (found["low_usd"], found["priced_calls"], found["unknown_calls"]) == (usd("0.009"), 2, 3)
-    assert found["doubts"] == ["3 calls: do not state their tokens"]
+    assert found["doubts"] == ["3 calls: no tokens are stated"]
     nobody = with_model([calls(Usage(1000, 200), 2), calls(None, 3)], "no-such-model")
     assert (nobody["low_usd"], nobody["high_usd"], nobody["provider"], nobody["unknown_calls"]) == (None, None, None, 5)
     assert nobody["doubts"][-1].startswith("nobody knows who sells 'no-such-model': write it behind its seller")
