@@ -79,9 +79,9 @@ def _note(exporter: Any, result: str, spans: Any) -> None:
     if calls and not to_spool():
         count(calls)
         _undelivered.goes_on(
-            "The cost of %d calls is lost: %s did not take them. Where the ledger may be away, have them wait on disk: "
-            "in the spool (--traces_exporter otel_cost) or in the queue of a Collector. Said once; later losses are "
-            "logged at DEBUG",
+            "The cost of calls is lost (%d): %s did not take them. Where the ledger may be away, have them wait on "
+            "disk: in the spool (--traces_exporter otel_cost) or in the queue of a Collector. Said once; later losses "
+            "are logged at DEBUG",
             calls,
             where,
         )

@@ -8,6 +8,7 @@ provider of its own, in its code, and must find the place free.
 from __future__ import annotations
 
 import atexit
+import logging
 import os
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,8 @@ from otel_cost.safety import guard
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+_logger = logging.getLogger(__name__)
 
 _OTHERS = (("METRICS", metrics_internal, "_METER_PROVIDER"), ("LOGS", logs_internal, "_LOGGER_PROVIDER"))
 _default: TracerProvider | None = None
@@ -40,7 +43,11 @@ def configure_where_nobody_did() -> None:
     # Milliseconds that a span may wait for others: what a killed process takes with it.
     os.environ.setdefault("OTEL_BSP_SCHEDULE_DELAY", "500")
     configure: Callable[[], None] = _OTelSDKConfigurator().configure  # type: ignore[no-untyped-call] # the SDK's
-    configure()
+    try:
+        configure()
+    except RuntimeError as error:  # an exporter, propagator or id generator that is not there, such as a mistyped one
+        _logger.error("OpenTelemetry's SDK cannot be set up, so no span is made and no cost recorded: %s", error)  # noqa: TRY400 - whose traceback says no more
+        return
     for signal, module, name in _OTHERS:
         if f"OTEL_{signal}_EXPORTER" not in os.environ:
             _vacate(module, name)

@@ -72,7 +72,7 @@ class SpoolSpanExporter(SpanExporter):
     """
 
     def __init__(self, folder: Path | None = None) -> None:
-        self._spool: Final = _Spool(folder, "The cost of %d calls is lost")
+        self._spool: Final = _Spool(folder, "The cost of calls is lost (%d)")
 
     @property
     def folder(self) -> Path:

@@ -71,8 +71,18 @@ def test_where_no_distro_configures_the_sdk_otel_cost_does(bin_folder: Path, pro
 def test_what_otlp_cannot_deliver_is_said_with_the_other_way(bin_folder: Path, provider: StandIn) -> None:
     environ = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1", "OTEL_EXPORTER_OTLP_TIMEOUT": "0.2"}
     done = instrumented(bin_folder, CALL, provider=provider, **environ)
-    assert "The cost of 1 calls is lost: 127.0.0.1:1 did not take them" in done.stderr
+    assert "The cost of calls is lost (1): 127.0.0.1:1 did not take them" in done.stderr
     assert "--traces_exporter otel_cost" in done.stderr
+
+
+def test_an_exporter_that_is_not_there_is_named_in_one_line_and_the_application_runs(
+    bin_folder: Path, provider: StandIn
+) -> None:
+    done = instrumented(bin_folder, CALL, "--traces_exporter", "otel_cst", provider=provider)
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("OpenTelemetry's SDK cannot be set up, so no span is made and no cost recorded: ")
+    assert "otel_cst" in line
+    assert len(provider.requests) == 1
 
 
 DISTRO = """

@@ -182,7 +182,7 @@ def test_what_is_no_ledger_is_asked_once_and_said_once(
         results = [exporter.export([a_call()]) for _ in range(3)]
     assert results == [SpanExportResult.FAILURE, SpanExportResult.FAILURE, SpanExportResult.SUCCESS]
     assert [record.levelname for record in caplog.records] == ["WARNING", "DEBUG", "WARNING"]
-    assert f"The cost of 1 calls whose spans were not sampled is lost: no ledger took them at {url_of(ledger)}" in (
+    assert f"The cost of calls whose spans were not sampled is lost (1): no ledger took them at {url_of(ledger)}" in (
         caplog.records[0].getMessage()
     )
     assert said in caplog.text

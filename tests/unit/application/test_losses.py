@@ -83,7 +83,7 @@ def test_calls_that_an_exporter_gives_up_are_said_and_counted(
     assert lost() == 4
     said = [record for record in caplog.records if record.name.startswith("otel_cost")]
     assert [record.levelname for record in said] == ["WARNING", "DEBUG"]
-    assert "The cost of 2 calls is lost: " in said[0].getMessage()
+    assert "The cost of calls is lost (2): " in said[0].getMessage()
     assert closed.removeprefix("http://") in said[0].getMessage()
     assert "--traces_exporter otel_cost" in said[0].getMessage()
 
@@ -128,7 +128,7 @@ def test_an_endpoint_is_named_without_what_it_takes_to_get_in(closed: str, caplo
     endpoint = f"{closed.replace('://', '://user:secret@')}/v1/traces?key=secret"
     watched(over_http)(endpoint=endpoint, timeout=0.2).export(spans())
     (said,) = [record.getMessage() for record in caplog.records if record.name == "otel_cost.losses"]
-    assert f"lost: {closed.removeprefix('http://')}/v1/traces did not" in said
+    assert f"lost (2): {closed.removeprefix('http://')}/v1/traces did not" in said
     assert "secret" not in said
 
 

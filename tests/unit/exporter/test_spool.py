@@ -155,7 +155,7 @@ def test_a_spool_that_cannot_be_written_is_said_once_and_never_raises(
         assert [exporter.export(calls) for _ in range(2)] == [SpanExportResult.SUCCESS] * 2
     said = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
     assert len(said) == 2
-    assert said[0].startswith(f"The cost of 1 calls is lost: spool {folder} cannot be written: ")
+    assert said[0].startswith(f"The cost of calls is lost (1): spool {folder} cannot be written: ")
     assert "OTEL_COST_SPOOL" in said[0]
     assert said[1] == f"Spool {folder} can be written again"
     assert len(files(folder)) == 2
