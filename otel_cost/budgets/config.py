@@ -302,7 +302,7 @@ class BudgetStatus(BaseModel):
         description="open; warned, once a share that it warns at is spent; paused, while calls wait for somebody to "
         "raise the limit; exhausted, once the limit is spent; stopped, where somebody said so."
     )
-    calls: int = Field(ge=0, description="How many calls and charges have been booked to it.")
+    calls: int = Field(ge=0, description="How many calls have been booked to it; a charge is none.")
     under_way: int = Field(default=0, ge=0, description="How many calls are under way.")
     on_exceed: OnExceed = Field(default="raise", description="What becomes of a call that does not fit.")
     reason: str | None = Field(default=None, description="Why it was stopped, or lets nothing through.")

@@ -161,6 +161,7 @@ def _booked(booking: Booking) -> dict[str, Any]:
     return {
         "kind": booking.kind,
         "id": booking.id,
+        "calls": booking.spend.calls if booking.spend is not None else 0,
         "claims": [
             {
                 "key": _name(claim.key),

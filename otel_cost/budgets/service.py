@@ -253,8 +253,8 @@ def _policy(policy: Policy) -> Document:
 
 
 def _spent(claims: Sequence[Claim], spend: Spend | None) -> Document:
-    usd, tokens = (None, None) if spend is None else (spend.usd, spend.tokens)
-    return {"claims": _claims(claims), "usd": _text(usd), "tokens": tokens}
+    usd, tokens, calls = (None, None, 0) if spend is None else (spend.usd, spend.tokens, spend.calls)
+    return {"claims": _claims(claims), "usd": _text(usd), "tokens": tokens, "calls": calls}
 
 
 def _text(amount: Amount | None) -> str | None:

@@ -91,7 +91,8 @@ def test_its_answers_are_those_of_the_tree(server: RedisServer, seed: int) -> No
             )
             for budget in budgets
         )
-        spend = Spend(drawn.choice([None, amount * drawn.randint(0, 2)]), drawn.choice([None, drawn.randint(0, 50)]))
+        usd, tokens = drawn.choice([None, amount * drawn.randint(0, 2)]), drawn.choice([None, drawn.randint(0, 50)])
+        spend = Spend(usd, tokens, calls=drawn.randint(0, 1))
         key = drawn.choice(BUDGETS).key()
         if step == "reserve":
             there, here = Hold(claims, str(number)), memory.reserve(claims)
