@@ -19,7 +19,7 @@ from urllib.parse import quote, urlsplit
 
 from otel_cost import access, money, settings
 from otel_cost.budgets.limit import Limit
-from otel_cost.budgets.outage import StoreGoneError
+from otel_cost.budgets.outage import NobodyThereError, StoreGoneError
 from otel_cost.budgets.rule import PLAIN, Key
 from otel_cost.budgets.tree import Decision, Standing, Verdict
 from otel_cost.budgets.window import span_of
@@ -80,7 +80,8 @@ class Service:
 
         Raises:
             RefusedError: it answers that it will not.
-            StoreGoneError: it does not answer, or something else does.
+            NobodyThereError: nobody listens there, or something else answers.
+            StoreGoneError: it does not answer.
         """
         with suppress(IndexError, ConnectionError, BadStatusLine):  # it was closed since it was used last
             return self._asked(self._idle.pop(), method, path, body)
@@ -88,7 +89,7 @@ class Service:
         try:
             return self._asked(self._connection(), method, path, body)
         except (OSError, BadStatusLine) as error:
-            raise StoreGoneError(_reason(error)) from None
+            raise NobodyThereError(_reason(error)) from None
 
     def _connection(self) -> HTTPConnection:
         if self._parts.scheme == "https":
@@ -121,7 +122,7 @@ def _document(status: int, text: bytes) -> Document:
     except ValueError:
         found = None
     if not isinstance(found, dict) or (status != _OK and "detail" not in found):
-        raise StoreGoneError("what answers there is no ledger service")
+        raise NobodyThereError("what answers there is no ledger service")
     if status != _OK:
         raise RefusedError(status, str(found["detail"]))
     return found
