@@ -91,6 +91,15 @@ def test_an_event_is_one_sentence(event: BudgetEvent, line: str) -> None:
     assert event.message == line
 
 
+@pytest.mark.parametrize(("is_raised", "printed"), [(False, 1), (True, 0)], ids=["told", "raised"])
+def test_where_nobody_has_set_up_logging_what_an_error_says_is_not_printed_beside_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *, is_raised: bool, printed: int
+) -> None:
+    monkeypatch.setattr(events, "_logger", logging.Logger("of nobody"))  # noqa: LOG001 - it has no parent
+    events.emit(BudgetEvent.of("exceeded", IN_USD), is_raised=is_raised)
+    assert capsys.readouterr().err.count("budget of run 'r 1' is exceeded") == printed
+
+
 def test_an_event_is_a_line_of_the_log(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, "otel_cost"):
         emit(BudgetEvent.of("warned", IN_USD, share=Decimal("0.8")))
