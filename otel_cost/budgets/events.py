@@ -119,7 +119,7 @@ class BudgetEvent:
 
 
 def _warned(event: BudgetEvent) -> str:
-    share = f"{event.share * 100:f}".rstrip("0").rstrip(".") if event.share is not None else "?"
+    share = f"{(event.share * 100).normalize():f}" if event.share is not None else "?"
     return (
         f"{event.budget}: {event.amount(event.spent)} spent, which is {share}% of {event.amount(event.limit)} or more"
     )

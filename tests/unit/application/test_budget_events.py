@@ -33,6 +33,10 @@ IN_TOKENS = Standing(Key("project", "p", "tokens", "day 2026-11-23"), Limit.of_t
             "budget of project 'p' (day 2026-11-23): 700 tokens spent, which is 75.5% of 900 tokens or more",
         ),
         (
+            BudgetEvent.of("warned", IN_TOKENS, share=Decimal(1)),
+            "budget of project 'p' (day 2026-11-23): 700 tokens spent, which is 100% of 900 tokens or more",
+        ),
+        (
             BudgetEvent.of("exceeded", IN_USD, call=Decimal("0.01"), model="gpt-5"),
             (
                 "budget of run 'r 1' is exceeded: 0.041000 USD of 0.050000 USD spent and 0.002000 USD held by calls "
