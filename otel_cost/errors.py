@@ -59,7 +59,8 @@ class BudgetExceededError(RuntimeError):
         super().__init__(self._line())
 
     def _line(self) -> str:
-        what = f"a call to {self.model!r}" if self.stage is None else f"stage {self.stage!r}"
+        call = "a call" if self.model is None else f"a call to {self.model!r}"
+        what = call if self.stage is None else f"stage {self.stage!r}"
         if self.reason and self.call is not None:
             return f"budget of {self.scope} {self.id!r} refused {what}: {self.reason}"
         budget = f"budget of {self.scope} {self.id!r} ({self._amount(self.limit)})"

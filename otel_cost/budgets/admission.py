@@ -286,12 +286,16 @@ def _refused(
     standing = decision.standing
     error.repeated = counted.is_refused((error.scope, error.id), teller)
     if not error.repeated:
-        unknown = decision.verdict is Verdict.UNKNOWN
-        tally.add_refusal(decision.claim.key, None if unknown else standing.limit.amount)
+        by_limit = decision.verdict not in _NOT_BY_LIMIT
+        tally.add_refusal(decision.claim.key, standing.limit.amount if by_limit else None)
     event = BudgetEvent.of(kind, standing, call=decision.claim.amount, model=model, message=str(error))
     if not person.ended(decision, str(error)):
         _tell_once(event, standing.stopped, span, is_raised=True)
     return error
+
+
+_NOT_BY_LIMIT: Final = frozenset({Verdict.UNKNOWN, Verdict.STOPPED})
+"""What refuses a call however much is left."""
 
 
 def refusal(decision: Decision, model: str | None, stage: str | None = None) -> BudgetExceededError:

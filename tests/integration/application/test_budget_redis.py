@@ -241,6 +241,7 @@ def test_killed_and_started_again_it_goes_on_where_it_was(mortal: RedisProcess) 
     assert isinstance(refused, Decision)
     assert refused.verdict is Verdict.STOPPED
     assert "does not answer" in (refused.standing.stopped or "")
+    assert ".)" not in (refused.standing.stopped or "")  # what Redis says is part of a sentence
     with pytest.raises(StoreGoneError):
         store.put_limit(RUN.key(), RUN.limit)
     mortal.start()
