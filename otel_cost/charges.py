@@ -59,7 +59,7 @@ def _book(name: str, units: Decimal, cost: Cost) -> None:
     members = attribution.members()
     dimensions, holding = attribution.dimensions(members), budgets_in(members)
     span = _tracer().start_span(f"{semconv.CHARGE} {name}", kind=SpanKind.INTERNAL)
-    budgets.charge(holding, Spend(cost.amount, 0), span=span)
+    budgets.charge(holding, Spend(cost.amount, 0, calls=0), span=span)
     tally.add_charge([budget.key() for budget in holding], dimensions, name, units, cost)
     span.set_attributes(_attributes(name, units, cost, dimensions, holding))
     span.end()

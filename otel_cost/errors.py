@@ -30,6 +30,7 @@ class BudgetExceededError(RuntimeError):
         unit: ``USD`` or ``tokens``.
         model: the model that the call asked for.
         stage: the stage that did not begin; None where it was a call that was refused.
+        safety_factor: how many times the spent must stay below the limit; None where the budget's sizing is another.
         reason: why the limit could not be read, or why nobody can tell what the call would have cost; None where
             `limit` and `call` say it.
         repeated: whether the same call was refused just before, as a span of it started, and is counted.
@@ -50,13 +51,16 @@ class BudgetExceededError(RuntimeError):
         model: str | None,
         reason: str | None = None,
         stage: str | None = None,
+        safety_factor: Decimal | None = None,
     ) -> None:
         self.scope, self.id, self.limit, self.spent, self.held = scope, id, limit, spent, held
         self.call, self.unit, self.model, self.reason, self.stage = call, unit, model, reason, stage
+        self.safety_factor = safety_factor
         super().__init__(self._line())
 
     def _line(self) -> str:
-        what = f"a call to {self.model!r}" if self.stage is None else f"stage {self.stage!r}"
+        call = "a call" if self.model is None else f"a call to {self.model!r}"
+        what = call if self.stage is None else f"stage {self.stage!r}"
         if self.reason and self.call is not None:
             return f"budget of {self.scope} {self.id!r} refused {what}: {self.reason}"
         budget = f"budget of {self.scope} {self.id!r} ({self._amount(self.limit)})"
@@ -67,8 +71,12 @@ class BudgetExceededError(RuntimeError):
             )
             return f"{budget} refused {what}, which cannot be held against a limit in {self.unit}: {reason}{instead}"
         held = f" and {self._amount(self.held)} held by calls under way" if self.held else ""
-        rest = f"and this call would cost about {self._amount(self.call)}" if self.call else "which leaves nothing"
-        return f"{budget} refused {what}: {self._amount(self.spent)} spent{held}, {rest}"
+        return f"{budget} refused {what}: {self._amount(self.spent)} spent{held}, {self._rest()}"
+
+    def _rest(self) -> str:
+        if self.safety_factor is not None:
+            return f"and none leaves once {self.safety_factor} times that reach the limit (safety_factor)"
+        return f"and this call would cost about {self._amount(self.call)}" if self.call else "which leaves nothing"
 
     def _amount(self, amount: Decimal | int) -> str:
         return f"{money.text(amount)} USD" if self.unit == money.CURRENCY else f"{amount} tokens"  # type: ignore[arg-type]
@@ -78,7 +86,7 @@ class BudgetExceededError(RuntimeError):
         return (_rebuild, ({name: getattr(self, name) for name in _FIELDS},))
 
 
-_FIELDS = ("scope", "id", "limit", "spent", "held", "call", "unit", "model", "reason", "stage")
+_FIELDS = ("scope", "id", "limit", "spent", "held", "call", "unit", "model", "reason", "stage", "safety_factor")
 
 
 def _rebuild(fields: dict[str, object]) -> BudgetExceededError:

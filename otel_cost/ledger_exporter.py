@@ -103,8 +103,8 @@ class LedgerExporter(SpanExporter):
         losses.count(calls)
         self._losses.goes_on(
             "The cost of calls whose spans were not sampled is lost (%d): no ledger took them at %s: %s. Set %s to "
-            "where `otel-cost serve` listens for HTTP, or leave calls in the spool: --traces_exporter otel_cost. Said once; "
-            "later losses are logged at DEBUG",
+            "where `otel-cost serve` listens for HTTP, or leave calls in the spool: --traces_exporter otel_cost. Said "
+            "once; later losses are logged at DEBUG",
             calls,
             self._url,
             failure,

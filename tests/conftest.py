@@ -99,7 +99,7 @@ def _as_in_a_new_process() -> None:
         remembers.cache_clear()
     counted._refused.set(None)
     open_calls._next_collection = 0.0
-    controls._silent_until = 0.0
+    controls._silent_until, controls._said_anew = 0.0, False
     tally.clear()
     chosen._store = None
 

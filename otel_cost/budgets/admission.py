@@ -286,18 +286,22 @@ def _refused(
     standing = decision.standing
     error.repeated = counted.is_refused((error.scope, error.id), teller)
     if not error.repeated:
-        unknown = decision.verdict is Verdict.UNKNOWN
-        tally.add_refusal(decision.claim.key, None if unknown else standing.limit.amount)
+        by_limit = decision.verdict not in _NOT_BY_LIMIT
+        tally.add_refusal(decision.claim.key, standing.limit.amount if by_limit else None)
     event = BudgetEvent.of(kind, standing, call=decision.claim.amount, model=model, message=str(error))
     if not person.ended(decision, str(error)):
-        _tell_once(event, standing.stopped, span)
+        _tell_once(event, standing.stopped, span, is_raised=True)
     return error
+
+
+_NOT_BY_LIMIT: Final = frozenset({Verdict.UNKNOWN, Verdict.STOPPED})
+"""What refuses a call however much is left."""
 
 
 def refusal(decision: Decision, model: str | None, stage: str | None = None) -> BudgetExceededError:
     """The error that says why a call may not leave, or a `stage` not begin."""
     claim, standing = decision.claim, decision.standing
-    limit = standing.limit
+    limit, policy = standing.limit, claim.budget.policy
     return BudgetExceededError(
         scope=claim.key.dimension,
         id=claim.key.id,
@@ -309,6 +313,7 @@ def refusal(decision: Decision, model: str | None, stage: str | None = None) -> 
         model=model,
         reason=limit.flaw or standing.stopped or claim.reason,
         stage=stage,
+        safety_factor=policy.safety_factor if policy.sizing == "safety_factor" else None,
     )
 
 
@@ -333,7 +338,7 @@ _MOST_TOLD: Final = 10_000
 _told: set[tuple[object, ...]] = set()
 
 
-def _tell_once(event: BudgetEvent, stopped: str | None, span: Span | None) -> None:
+def _tell_once(event: BudgetEvent, stopped: str | None, span: Span | None, *, is_raised: bool = False) -> None:
     """Tell of what many calls after this one may meet too: once an account and limit."""
     model = event.model if event.kind == "downgraded" else None
     told = (event.kind, event.dimension, event.id, event.unit, event.period, event.limit, stopped, model)
@@ -341,4 +346,4 @@ def _tell_once(event: BudgetEvent, stopped: str | None, span: Span | None) -> No
         if len(_told) >= _MOST_TOLD:
             _told.clear()
         _told.add(told)
-        events.emit(event, span)
+        events.emit(event, span, is_raised=is_raised)

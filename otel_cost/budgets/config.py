@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from pydantic import ValidationInfo
 
-    from otel_cost.budgets.tree import Standing
+    from otel_cost.budgets.tree import Amount, Standing
 
 _FLOAT: Final = "is a float, which is not exact: write "
 _GOES_WITH: Final = {
@@ -302,7 +302,7 @@ class BudgetStatus(BaseModel):
         description="open; warned, once a share that it warns at is spent; paused, while calls wait for somebody to "
         "raise the limit; exhausted, once the limit is spent; stopped, where somebody said so."
     )
-    calls: int = Field(ge=0, description="How many calls and charges have been booked to it.")
+    calls: int = Field(ge=0, description="How many calls have been booked to it; a charge is none.")
     under_way: int = Field(default=0, ge=0, description="How many calls are under way.")
     on_exceed: OnExceed = Field(default="raise", description="What becomes of a call that does not fit.")
     reason: str | None = Field(default=None, description="Why it was stopped, or lets nothing through.")
@@ -318,10 +318,10 @@ class BudgetStatus(BaseModel):
             unit="tokens" if limit.in_tokens else "USD",
             window=span_of(key.period),
             period=key.period,
-            limit=limit.amount,
-            spent=Decimal(standing.spent),
-            held=Decimal(standing.held),
-            remaining=max(Decimal(0), limit.amount - standing.spent - standing.held),
+            limit=_shown(limit.amount, limit),
+            spent=_shown(standing.spent, limit),
+            held=_shown(standing.held, limit),
+            remaining=_shown(max(Decimal(0), limit.amount - standing.spent - standing.held), limit),
             state=_state(standing, policy, paused=paused),
             calls=standing.calls,
             under_way=standing.under_way,
@@ -332,6 +332,11 @@ class BudgetStatus(BaseModel):
     @field_serializer("limit", "spent", "held", "remaining", when_used="json")
     def _exact(self, amount: Decimal) -> str:
         return money.text(amount) if self.unit == money.CURRENCY else str(int(amount))
+
+
+def _shown(amount: Amount, limit: Limit) -> Decimal:
+    """`amount` as it is to be printed: 0.000000, where it was 0E-12."""
+    return Decimal(amount) if limit.in_tokens else Decimal(money.text(Decimal(amount)))
 
 
 def _state(standing: Standing, policy: Policy, *, paused: bool) -> State:

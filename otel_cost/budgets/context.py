@@ -33,6 +33,8 @@ _logger = logging.getLogger(__name__)
 _enforced = False
 _unreadable: set[str] = set()
 _MOST_UNREADABLE = 1000
+_MOST_SHOWN: Final = 100
+"""Characters of what cannot be read, as no limit of more can: it may come from outside, and fill a header."""
 _NAMELESS: Final = ""
 """The id of what a request was given without one, until its trace names it."""
 NO_KEY: Final = "is not set, or too short: make one with openssl rand -hex 32"
@@ -216,9 +218,9 @@ def _read(named: Budgeted, *, trusted: bool) -> tuple[Limit, Window, float]:
         if semconv.budgeted_dimension_of(named.key) is None:
             raise ValueError(f"it names no dimension, as in {semconv.budget_key('run')}")  # noqa: TRY301 - to be said
         if signing.keys() is None or trusted:
-            return *limit_and_window(signing.limit_of(named.limit)), _FOREVER
+            return *limit_and_window(_shown(signing.limit_of(named.limit))), _FOREVER
         signed = signing.read(named.dimension, named.id, named.limit)
-        return *limit_and_window(signed.limit), signed.expires
+        return *limit_and_window(_shown(signed.limit)), signed.expires
     except signing.RejectedError as error:
         return _nothing(_line(named, error)), LIFE, _FOREVER
     except ValueError as error:
@@ -252,7 +254,11 @@ def _nothing(flaw: str) -> Limit:
 
 
 def _line(named: Budgeted, error: ValueError) -> str:
-    return f"{named.key}={named.limit} in baggage: {error}. It lets nothing through"
+    return f"{_shown(named.key)}={_shown(named.limit)} in baggage: {error}. It lets nothing through"
+
+
+def _shown(text: str) -> str:
+    return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}..."
 
 
 def _trace_id(current: Context | None) -> str:

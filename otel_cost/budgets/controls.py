@@ -2,7 +2,7 @@
 
 The first call under a budget whose id somebody gave asks once, before it is held: so a run that is resumed goes on from
 what was spent. Later ones ask every few seconds what people decided, and a call that waits for a person every second.
-Where no service answers, an account starts anew.
+Where no service answers, an account starts anew; where one is there and does not say, the log has that.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Final
 from otel_cost import money, settings
 from otel_cost.budgets.chosen import MEMORY, store
 from otel_cost.budgets.limit import Limit
-from otel_cost.budgets.outage import StoreGoneError
+from otel_cost.budgets.outage import NobodyThereError, StoreGoneError
 from otel_cost.budgets.rule import PROCESS
 from otel_cost.budgets.waiting import Job
 from otel_cost.safety import after_fork_in_child, guard
@@ -64,6 +64,7 @@ class _Known:
 
 _known: OrderedDict[Key, _Known] = OrderedDict()
 _silent_until = 0.0
+_said_anew = False
 _asking = threading.Lock()
 _service: Service | None = None
 
@@ -143,7 +144,8 @@ def _ask(keys: Sequence[Key], *, paused: bool) -> None:
     try:
         answers = service.ask("POST", "/v1/budgets/accounts", body)["accounts"]
     except StoreGoneError as error:
-        _falls_silent(service.url, error, paused=paused)
+        starts_anew = any(not _know(key).asked for key in keys)
+        _falls_silent(service.url, error, paused=paused, starts_anew=starts_anew)
         answers = [None] * len(keys)
     for key, answer in zip(keys, answers, strict=True):
         known = _know(key)
@@ -188,14 +190,22 @@ def _at(url: str) -> Service:
     return _service
 
 
-def _falls_silent(url: str, error: StoreGoneError, *, paused: bool) -> None:
-    global _silent_until  # noqa: PLW0603 - one process, one service
+def _falls_silent(url: str, error: StoreGoneError, *, paused: bool, starts_anew: bool) -> None:
+    global _silent_until, _said_anew  # noqa: PLW0603 - one process, one service
     was_silent = time.monotonic() < _silent_until
     _silent_until = time.monotonic() + _SILENT_SECONDS
     if paused and not was_silent:
         _logger.warning(
             "calls wait for somebody to raise a budget, and no ledger service answers at %s, by which otel-cost "
             "budget raise would reach this process: %s. Start one: otel-cost serve",
+            url,
+            error,
+        )
+    elif starts_anew and not _said_anew and not isinstance(error, NobodyThereError):
+        _said_anew = True
+        _logger.warning(
+            "the ledger service at %s does not say what was spent of budgets before: %s. In this process they start "
+            "anew, as if nothing had been. To be sure, share them: OTEL_COST_BUDGET_STORE=service",
             url,
             error,
         )

@@ -52,6 +52,7 @@ class BudgetEvent:
         call: what the call that it is about asks for; or has spent, where the kind is ``spent``.
         model: the model that this call asked for; a cheaper one where the kind is ``downgraded``.
         message: one sentence that says it all.
+        safety_factor: how many times the spent must stay below the limit, where a call waits because they do not.
     """
 
     kind: Kind
@@ -66,6 +67,7 @@ class BudgetEvent:
     call: Amount | None = None
     model: str | None = None
     message: str = ""
+    safety_factor: Decimal | None = None
 
     def __post_init__(self) -> None:
         if not self.message:
@@ -81,10 +83,12 @@ class BudgetEvent:
         call: Amount | None = None,
         model: str | None = None,
         message: str = "",
+        safety_factor: Decimal | None = None,
     ) -> BudgetEvent:
         """The event `kind` of the account that stands so; with a `message` of its own, where it has one."""
         limit = standing.limit.amount
-        return cls(kind, *standing.key, limit, standing.spent, standing.held, share, call, model, message)
+        spent, held = standing.spent, standing.held
+        return cls(kind, *standing.key, limit, spent, held, share, call, model, message, safety_factor)
 
     @property
     def budget(self) -> str:
@@ -99,7 +103,9 @@ class BudgetEvent:
     @money.exactly
     def missing(self) -> Amount:
         """How much the limit would have to grow for the call that it is about."""
-        return max(self.spent + self.held + (self.call or 0) - self.limit, 0)
+        taken: Amount = self.spent + self.held
+        asks = taken + (self.call or 0) if self.safety_factor is None else taken * self.safety_factor
+        return max(asks - self.limit, 0)
 
     def fields(self) -> dict[str, str]:
         """What it says, but for the message: each as text, amounts exact."""
@@ -113,7 +119,7 @@ class BudgetEvent:
 
 
 def _warned(event: BudgetEvent) -> str:
-    share = f"{event.share * 100:f}".rstrip("0").rstrip(".") if event.share is not None else "?"
+    share = f"{(event.share * 100).normalize():f}" if event.share is not None else "?"
     return (
         f"{event.budget}: {event.amount(event.spent)} spent, which is {share}% of {event.amount(event.limit)} or more"
     )
@@ -213,11 +219,16 @@ def is_subscribed(kind: Kind) -> bool:
     return any(kind in kinds for _, kinds in _subscribed)
 
 
-def emit(event: BudgetEvent, span: trace.Span | None = None) -> None:
-    """Tell of `event`; on `span`, or the current one. Those of the kind ``spent`` go to callbacks alone."""
+def emit(event: BudgetEvent, span: trace.Span | None = None, *, is_raised: bool = False) -> None:
+    """Tell of `event`; on `span`, or the current one. Those of the kind ``spent`` go to callbacks alone.
+
+    Where it `is_raised` as an error too, and nobody has set up logging, it is no line of the log: Python would print
+    that beside the error, which says the same.
+    """
     if event.kind != "spent":
         with guard("telling of a budget"):
-            _logger.log(logging.INFO if event.kind in _GOOD_NEWS else logging.WARNING, "%s", event.message)
+            if not is_raised or _logger.hasHandlers():
+                _logger.log(logging.INFO if event.kind in _GOOD_NEWS else logging.WARNING, "%s", event.message)
             _onto_traces_and_logs(event, span or trace.get_current_span())
     for callback, kinds in _subscribed:
         if event.kind in kinds:

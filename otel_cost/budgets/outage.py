@@ -31,6 +31,10 @@ class StoreGoneError(Exception):
     is_final = False
 
 
+class NobodyThereError(StoreGoneError):
+    """Nobody listens there, or a program that is no such store."""
+
+
 class Outage:
     """The time while the store does not answer, and what this process spends meanwhile.
 

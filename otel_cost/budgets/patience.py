@@ -92,9 +92,12 @@ class ForAPerson:
             self._tell("resumed", decision._replace(standing=now.get(key, decision.standing)))
 
     def _tell(self, kind: Kind, decision: Decision, message: str = "") -> None:
-        amount = decision.claim.amount
-        event = BudgetEvent.of(kind, decision.standing, call=amount, model=self._model, message=message)
-        emit(event, self._span)
+        amount, policy = decision.claim.amount, decision.claim.budget.policy
+        factor = policy.safety_factor if policy.sizing == "safety_factor" else None
+        event = BudgetEvent.of(
+            kind, decision.standing, call=amount, model=self._model, message=message, safety_factor=factor
+        )
+        emit(event, self._span, is_raised=kind == "stopped")
 
 
 _waiting: set[ForAPerson] = set()

@@ -76,9 +76,9 @@ local function give_back(account, claim)
     account.under_way = account.under_way - 1
 end
 
-local function spend(account, amount)
+local function spend(account, amount, calls)
     account.spent = sum(account.spent, amount, 1)
-    account.calls = account.calls + 1
+    account.calls = account.calls + calls
 end
 
 -- A hold whose lease is over: its process is taken for dead, and the request may have left, so what was held is spent.
@@ -89,7 +89,7 @@ local function book_the_lost()
             for _, claim in ipairs(cjson.decode(held)) do
                 local account = load(claim.key)
                 give_back(account, claim)
-                spend(account, claim.amount)
+                spend(account, claim.amount, 1)
                 save(account)
             end
             redis.call('SETEX', remembered('lost', id), REMEMBERED_SECONDS, held)
@@ -181,7 +181,7 @@ function steps.book(asked)
                 account.calls = account.calls - 1
             end
             if booking.kind ~= 'release' and (held or lost or is_new) then
-                spend(account, claim.spent)
+                spend(account, claim.spent, booking.calls)
                 reached = crossed(claim, account)
             end
             if held or lost or is_new then save(account, claim) end

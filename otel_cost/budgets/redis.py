@@ -113,7 +113,7 @@ class RedisServer:
                     pipeline.hgetall(f"{_ACCOUNT}{name}")
                 accounts = zip(names, pipeline.execute(), strict=True)
         except RedisError as error:
-            raise StoreGoneError(str(error)) from error
+            raise _gone(error) from error
         return [_kept(Key(*json.loads(name)), found) for name, found in accounts if "limit_text" in found]
 
     def _step(self, name: str, asked: dict[str, Any]) -> Any:
@@ -121,7 +121,12 @@ class RedisServer:
             with suppress_instrumentation():  # the application's traces are not about what we keep
                 return self._script(args=[name, json.dumps(asked)])
         except RedisError as error:
-            raise StoreGoneError(str(error)) from error
+            raise _gone(error) from error
+
+
+def _gone(error: RedisError) -> StoreGoneError:
+    """What Redis or its client says, as part of a sentence."""
+    return StoreGoneError(str(error).removesuffix("."))
 
 
 # --- as the script reads it ----------------------------------------------------------------------------------------
@@ -161,6 +166,7 @@ def _booked(booking: Booking) -> dict[str, Any]:
     return {
         "kind": booking.kind,
         "id": booking.id,
+        "calls": booking.spend.calls if booking.spend is not None else 0,
         "claims": [
             {
                 "key": _name(claim.key),

@@ -19,7 +19,7 @@ from urllib.parse import quote, urlsplit
 
 from otel_cost import access, money, settings
 from otel_cost.budgets.limit import Limit
-from otel_cost.budgets.outage import StoreGoneError
+from otel_cost.budgets.outage import NobodyThereError, StoreGoneError
 from otel_cost.budgets.rule import PLAIN, Key
 from otel_cost.budgets.tree import Decision, Standing, Verdict
 from otel_cost.budgets.window import span_of
@@ -82,7 +82,8 @@ class Service:
 
         Raises:
             RefusedError: it answers that it will not.
-            StoreGoneError: it does not answer, or something else does.
+            NobodyThereError: nobody listens there, or something else answers.
+            StoreGoneError: it does not answer.
         """
         with suppress(IndexError, ConnectionError, BadStatusLine):  # it was closed since it was used last
             return self._asked(self._idle.pop(), method, path, body)
@@ -90,7 +91,7 @@ class Service:
         try:
             return self._asked(self._connection(), method, path, body)
         except (OSError, BadStatusLine) as error:
-            raise StoreGoneError(_reason(error)) from None
+            raise NobodyThereError(_reason(error)) from None
 
     def _connection(self) -> HTTPConnection:
         if self._parts.scheme == "https":
@@ -123,7 +124,7 @@ def _document(status: int, text: bytes) -> Document:
     except ValueError:
         found = None
     if not isinstance(found, dict) or (status != _OK and "detail" not in found) or found == _NO_SUCH_PATH:
-        raise StoreGoneError("what answers there is no ledger service")
+        raise NobodyThereError("what answers there is no ledger service")
     if status != _OK:
         raise RefusedError(status, str(found["detail"]))
     return found
@@ -255,8 +256,8 @@ def _policy(policy: Policy) -> Document:
 
 
 def _spent(claims: Sequence[Claim], spend: Spend | None) -> Document:
-    usd, tokens = (None, None) if spend is None else (spend.usd, spend.tokens)
-    return {"claims": _claims(claims), "usd": _text(usd), "tokens": tokens}
+    usd, tokens, calls = (None, None, 0) if spend is None else (spend.usd, spend.tokens, spend.calls)
+    return {"claims": _claims(claims), "usd": _text(usd), "tokens": tokens, "calls": calls}
 
 
 def _text(amount: Amount | None) -> str | None:

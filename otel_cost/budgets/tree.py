@@ -127,10 +127,15 @@ class Hold(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Spend:
-    """What a call has spent: US dollars (None where nobody knows) and tokens (None likewise)."""
+    """What a call has spent: US dollars (None where nobody knows) and tokens (None likewise).
+
+    Attributes:
+        calls: how many calls it is the end of: none, where it is a charge, or an attempt of a call that goes on.
+    """
 
     usd: Decimal | None
     tokens: int | None
+    calls: int = 1
 
     @money.exactly
     def of(self, claim: Claim) -> Amount:
@@ -171,12 +176,12 @@ class Tree:
     @money.exactly
     def settle(self, claims: Sequence[Claim], spend: Spend) -> list[Standing]:
         """Put what the call really spent in the place of what it held; how the accounts stand then."""
-        return [self._settled(claim, spend.of(claim), held=True) for claim in claims]
+        return [self._settled(claim, spend, held=True) for claim in claims]
 
     @money.exactly
     def charge(self, claims: Sequence[Claim], spend: Spend) -> list[Standing]:
         """Book what was spent that nothing was held for."""
-        return [self._settled(claim, spend.of(claim), held=False) for claim in claims]
+        return [self._settled(claim, spend, held=False) for claim in claims]
 
     @money.exactly
     def release(self, claims: Sequence[Claim]) -> None:
@@ -245,10 +250,10 @@ class Tree:
         """Forget all accounts."""
         self._accounts.clear()
 
-    def _settled(self, claim: Claim, spent: Amount, *, held: bool) -> Standing:
+    def _settled(self, claim: Claim, spend: Spend, *, held: bool) -> Standing:
         account = self._account(claim)
-        account.spent += spent
-        account.calls += 1
+        account.spent += spend.of(claim)
+        account.calls += spend.calls
         if held:
             account.held -= claim.amount or 0
             account.under_way -= 1

@@ -145,7 +145,7 @@ class Call:
             self.request = with_model(outgoing, request, self.request.model or "") or request
         if self._hold is not None and self._failure is not None and self._failure.broke_off:
             hold, self._hold = self._hold, None
-            settle(hold, Spend(None, None), self.request.model, self._span)
+            settle(hold, Spend(None, None, calls=0), self.request.model, self._span)
             yield from self._reserve(outgoing)
 
     def sends(self, current: Context) -> Context:

@@ -99,11 +99,14 @@ class _Spent(BaseModel):
     claims: Claims
     usd: Count | None = Field(description="US dollars; null where nobody knows: then what was held counts as spent.")
     tokens: Annotated[int, Field(ge=0)] | None = Field(description="Input and output tokens; null likewise.")
+    calls: Annotated[int, Field(ge=0, le=1)] = Field(
+        default=1, description="How many calls it is: 0 for a charge, or an attempt of a call that goes on."
+    )
 
     @property
     def spent(self) -> tuple[Sequence[Claim], Spend]:
         """As the tree reads it."""
-        return [each.claim for each in self.claims], Spend(self.usd, self.tokens)
+        return [each.claim for each in self.claims], Spend(self.usd, self.tokens, self.calls)
 
 
 class SettleOne(_Spent):
@@ -198,7 +201,7 @@ class BudgetRow(BudgetStatus):
     stop: Given | None = Field(description="Who stopped it.")
     limit_usd: str | None = Field(description="The limit, where it is in US dollars.")
     limit_tokens: int | None = Field(description="The limit, where it is in tokens.")
-    spent_usd: str | None = Field(description="US dollars that calls of the id have spent.")
+    spent_usd: str | None = Field(description="US dollars that calls and charges of the id have spent.")
     spent_tokens: int = Field(description="Tokens that calls of the id have spent.")
     unknown_calls: int = Field(default=0, description="Calls of the id without a price.")
     refused_calls: int = Field(default=0, description="Calls of the id that a budget stopped.")

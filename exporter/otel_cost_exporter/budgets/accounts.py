@@ -142,7 +142,7 @@ class Accounts:
             if hold in self._holds:
                 self._tree.release(self._holds.pop(hold)[1])
             elif (booked := self._ended.get(hold)) is not None:
-                self._note(self._tree.correct(booked, Spend(Decimal(0), 0)))
+                self._note(self._tree.correct(booked, Spend(Decimal(0), 0, calls=0)))
             self._end(hold, None)
 
     def _begin(self, keys: Iterable[Key]) -> None:

@@ -165,6 +165,17 @@ def test_a_refusal_that_stays_in_the_block_saves_nothing_and_the_status_tells() 
     assert guard.report().outcome == "completed"
 
 
+def test_what_a_person_stops_is_not_exhausted_once_it_is_resumed() -> None:
+    with budget("run", "r1", limit_usd="1", sizing="strict") as guard:
+        ask()
+        MEMORY.stop(guard._budget.key(), "enough")
+        with pytest.raises(BudgetExceededError, match="enough"):
+            ask()
+        assert guard.status().state == "stopped"
+        MEMORY.resume(guard._budget.key())
+        assert guard.status().state == "open"
+
+
 def test_an_inner_refusal_saves_the_checkpoints_of_all_blocks_that_it_leaves() -> None:
     saved: list[Guard] = []
     outer = budget("project", "p", limit_usd="1", on_exhausted=saved.append)

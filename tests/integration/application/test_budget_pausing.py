@@ -483,9 +483,10 @@ def test_an_attempt_after_one_that_broke_off_must_fit_anew_and_may_wait_for_it(
             assert await asyncio.to_thread(waiting.for_a_person.acquire, timeout=LONGEST)
             MEMORY.put_limit(RUN, Limit.of_usd("1"))
 
-    with otel_cost.budget("run", "r1", limit_usd="0.0015", on_exceed="pause", sizing="strict"):
+    with otel_cost.budget("run", "r1", limit_usd="0.0015", on_exceed="pause", sizing="strict") as guard:
         asyncio.run(main())
     assert kinds(told) == ["paused", "resumed"]
+    assert guard.status().calls == 1  # of two attempts
     wasted = told[0].spent
     assert Decimal("0.001") < wasted < Decimal("0.0015")  # what the first attempt held
     assert account("run", "r1").spent_usd == wasted + COST

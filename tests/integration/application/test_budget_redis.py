@@ -91,7 +91,8 @@ def test_its_answers_are_those_of_the_tree(server: RedisServer, seed: int) -> No
             )
             for budget in budgets
         )
-        spend = Spend(drawn.choice([None, amount * drawn.randint(0, 2)]), drawn.choice([None, drawn.randint(0, 50)]))
+        usd, tokens = drawn.choice([None, amount * drawn.randint(0, 2)]), drawn.choice([None, drawn.randint(0, 50)])
+        spend = Spend(usd, tokens, calls=drawn.randint(0, 1))
         key = drawn.choice(BUDGETS).key()
         if step == "reserve":
             there, here = Hold(claims, str(number)), memory.reserve(claims)
@@ -240,6 +241,7 @@ def test_killed_and_started_again_it_goes_on_where_it_was(mortal: RedisProcess) 
     assert isinstance(refused, Decision)
     assert refused.verdict is Verdict.STOPPED
     assert "does not answer" in (refused.standing.stopped or "")
+    assert ".)" not in (refused.standing.stopped or "")  # what Redis says is part of a sentence
     with pytest.raises(StoreGoneError):
         store.put_limit(RUN.key(), RUN.limit)
     mortal.start()

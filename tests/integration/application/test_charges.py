@@ -64,7 +64,7 @@ def test_what_is_spent_is_never_refused_and_the_next_call_finds_less_left(spans:
         charge("gpu", units=0.5, cost_usd="0.06")
         with pytest.raises(BudgetExceededError):
             ask()
-    assert guard.status().spent == Decimal("0.1845")
+    assert (guard.status().spent, guard.status().calls) == (Decimal("0.1845"), 1)
     assert tokens.status().spent == 1200
     report = guard.report()
     assert (report.total.calls, report.total.cost_usd, report.total.known) == (1, Decimal("0.1845"), 3)

@@ -44,6 +44,7 @@ def test_a_run_stops_at_its_budget(instrument: bool, bin_folder: Path, provider:
     assert done.stdout.split() == ["0", "1"]
     assert len(provider.requests) == 2
     last = done.stderr.strip().splitlines()[-1]
+    assert done.stderr.count("refused a call to 'gpt-4o'") == 1  # nobody has set up logging: the error says it
     assert last.startswith(
         "otel_cost.errors.BudgetExceededError: budget of run 'r1' (0.003000 USD) refused a call to 'gpt-4o': "
         "0.002050 USD spent, and this call would cost about 0.001"

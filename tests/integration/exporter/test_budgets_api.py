@@ -77,15 +77,15 @@ def test_bookings_of_all_kinds_go_in_their_order(server: ServiceServer) -> None:
             settled("h1", *day, usd="0.05"),
             settled("h2", *day, usd=None, tokens=None),
             Booking("release", "h3", day, None),
-            Booking("charge", "c1", day, Spend(Decimal("0.25"), None)),
-            Booking("charge", "c1", day, Spend(Decimal("0.25"), None)),
+            Booking("charge", "c1", day, Spend(Decimal("0.25"), None, calls=0)),
+            Booking("charge", "c1", day, Spend(Decimal("0.25"), None, calls=0)),
         ]
     )
-    assert [[each.spent for each in standings] for standings in answers] == [
-        [Decimal("0.05")],
-        [Decimal("0.15")],
+    assert [[(each.spent, each.calls) for each in standings] for standings in answers] == [
+        [(Decimal("0.05"), 1)],
+        [(Decimal("0.15"), 2)],
         [],
-        [Decimal("0.40")],
+        [(Decimal("0.40"), 2)],
         [],
     ]
 

@@ -184,6 +184,13 @@ def test_the_state_of_a_budget(*, spent: str, more: dict[str, Any], paused: bool
     assert found.reason == more.get("stopped")
 
 
+def test_its_amounts_are_printed_as_people_write_them() -> None:
+    found = BudgetStatus.of(standing(Limit.of_usd("0.5"), "0.010357500000"), PLAIN)
+    assert (str(found.limit), str(found.spent), str(found.remaining)) == ("0.500000", "0.0103575", "0.4896425")
+    assert str(BudgetStatus.of(standing(Limit.of_usd(0), "0E-12"), PLAIN).spent) == "0.000000"
+    assert str(BudgetStatus.of(standing(Limit.of_tokens(90), "50"), PLAIN).remaining) == "40"
+
+
 def test_a_limit_that_cannot_be_read_lets_nothing_through() -> None:
     found = BudgetStatus.of(standing(Limit(Decimal(0), flaw="it cannot be read"), "0"), PLAIN)
     assert (found.state, found.reason) == ("stopped", "it cannot be read")

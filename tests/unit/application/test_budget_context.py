@@ -104,6 +104,26 @@ def test_a_budget_that_cannot_be_read_lets_nothing_through_and_says_so_once(capl
 
 
 @pytest.mark.parametrize(
+    ("limit", "why"),
+    [
+        (
+            "9" * 8000,
+            f"'{'9' * 100}...' is not an amount of money: write it like 0.05, or like 20000tok for tokens",
+        ),
+        ("5/" + "x" * 8000, f"window='{'x' * 98}...': write one of life, hour, day, week, month"),
+    ],
+    ids=["amount", "window"],
+)
+def test_one_that_is_too_long_to_be_read_is_not_repeated_in_full(
+    caplog: pytest.LogCaptureFixture, limit: str, why: str
+) -> None:
+    (found,) = budgets_in({"otel_cost.run": "r1", "otel_cost.budget.run": limit})
+    flaw = f"otel_cost.budget.run={limit[:100]}... in baggage: {why}. It lets nothing through"
+    assert found == Budget("run", "r1", Limit(Decimal(0), flaw=flaw))
+    assert caplog.messages == [flaw]
+
+
+@pytest.mark.parametrize(
     "key", ["otel_cost.budget", "otel_cost.budget.", "otel_cost.budget.Run", "otel_cost.budget.cost"]
 )
 def test_a_budget_that_names_no_dimension_lets_nothing_through(key: str) -> None:

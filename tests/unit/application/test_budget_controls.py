@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import os
+import socket
 import sys
 import threading
 from collections.abc import Iterator
@@ -43,12 +44,14 @@ class Heard:
     """A service, as far as these tests go: `answers` by unit, what was `asked`, and a status."""
 
     def __init__(self) -> None:
-        self.url, self.status = "", 200
+        self.url, self.status, self.no_service = "", 200, False
         self.asked: list[list[dict[str, Any]]] = []
         self.answers: dict[str, dict[str, Any]] = {"USD": dict(NOTHING), "tokens": dict(NOTHING)}
 
     def answer(self, body: dict[str, Any]) -> dict[str, Any]:
         self.asked.append(body["accounts"])
+        if self.no_service:
+            return {}
         return {"accounts": [self.answers[each["unit"]] for each in body["accounts"]], "detail": "not now"}
 
 
@@ -218,6 +221,44 @@ def test_where_no_service_answers_an_account_starts_anew_and_stays_so(
     assert before(RUN)
     charge()
     assert standing().spent == 0
+    (said,) = caplog.messages
+    assert said == anew(heard.url, "not now")
+
+
+def anew(url: str, reason: str) -> str:
+    return (
+        f"the ledger service at {url} does not say what was spent of budgets before: {reason}. In this process they "
+        "start anew, as if nothing had been. To be sure, share them: OTEL_COST_BUDGET_STORE=service"
+    )
+
+
+@pytest.mark.usefixtures("heard")
+def test_where_a_service_answers_too_late_that_is_said_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(controls, "_TIMEOUT_SECONDS", 0.01)
+    with socket.create_server(("127.0.0.1", 0)) as listener:  # takes requests, and never answers
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        monkeypatch.setenv("OTEL_COST_URL", url)
+        for budget in (RUN, TOKENS):
+            assert before(budget)
+            controls._silent_until = 0.0
+        controls._known[RUN.key()].ask_again = 0.0
+        assert before(RUN)  # what people decide: of that nothing is lost
+    assert caplog.messages == [anew(url, "no answer came in time")]
+
+
+@pytest.mark.parametrize("who", ["nobody", "somebody else"])
+def test_where_no_service_is_there_nothing_is_said(
+    heard: Heard, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, who: str
+) -> None:
+    if who == "nobody":
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            monkeypatch.setenv("OTEL_COST_URL", f"http://127.0.0.1:{listener.getsockname()[1]}")
+    else:
+        heard.status, heard.no_service = 404, True
+    assert before(RUN)
+    assert controls._known[RUN.key()].asked
     assert caplog.messages == []
 
 

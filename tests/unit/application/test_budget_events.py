@@ -33,6 +33,10 @@ IN_TOKENS = Standing(Key("project", "p", "tokens", "day 2026-11-23"), Limit.of_t
             "budget of project 'p' (day 2026-11-23): 700 tokens spent, which is 75.5% of 900 tokens or more",
         ),
         (
+            BudgetEvent.of("warned", IN_TOKENS, share=Decimal(1)),
+            "budget of project 'p' (day 2026-11-23): 700 tokens spent, which is 100% of 900 tokens or more",
+        ),
+        (
             BudgetEvent.of("exceeded", IN_USD, call=Decimal("0.01"), model="gpt-5"),
             (
                 "budget of run 'r 1' is exceeded: 0.041000 USD of 0.050000 USD spent and 0.002000 USD held by calls "
@@ -89,6 +93,15 @@ IN_TOKENS = Standing(Key("project", "p", "tokens", "day 2026-11-23"), Limit.of_t
 )
 def test_an_event_is_one_sentence(event: BudgetEvent, line: str) -> None:
     assert event.message == line
+
+
+@pytest.mark.parametrize(("is_raised", "printed"), [(False, 1), (True, 0)], ids=["told", "raised"])
+def test_where_nobody_has_set_up_logging_what_an_error_says_is_not_printed_beside_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *, is_raised: bool, printed: int
+) -> None:
+    monkeypatch.setattr(events, "_logger", logging.Logger("of nobody"))  # noqa: LOG001 - it has no parent
+    events.emit(BudgetEvent.of("exceeded", IN_USD), is_raised=is_raised)
+    assert capsys.readouterr().err.count("budget of run 'r 1' is exceeded") == printed
 
 
 def test_an_event_is_a_line_of_the_log(caplog: pytest.LogCaptureFixture) -> None:

@@ -177,6 +177,14 @@ def test_what_nothing_was_held_for_is_booked_all_the_same() -> None:
     assert store.charge((claim(None),), Spend(None, None))[0].spent == 3
 
 
+def test_what_ends_no_call_is_not_counted_as_one() -> None:
+    store = MemoryStore()
+    store.settle(held(store, claim("0.3")), Spend(None, None, calls=0))  # an attempt that broke off; the call goes on
+    store.settle(held(store, claim("0.3")), usd("0.2"))
+    (found,) = store.charge((claim("0"),), Spend(Decimal("0.5"), 0, calls=0))
+    assert (found.spent, found.calls) == (Decimal("1.0"), 1)
+
+
 def test_what_was_given_back_was_not_spent() -> None:
     store = MemoryStore()
     store.release(held(store, claim("1")))

@@ -53,6 +53,10 @@ def test_a_model_without_a_price_is_named() -> None:
     assert str(refusal(call=None, reason="because", unit="tokens")).endswith("against a limit in tokens: because")
 
 
+def test_a_call_that_names_no_model_is_a_call() -> None:
+    assert " refused a call: 0.048100 USD spent, and " in str(refusal(model=None))
+
+
 def test_it_crosses_process_pools() -> None:
     error = refusal()
     expected = vars(error).copy()

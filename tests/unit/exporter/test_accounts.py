@@ -150,9 +150,9 @@ def test_a_call_that_outlives_its_lease_is_put_right_once(accounts: Accounts, cl
             accounts.settle("h1", claims, Spend(Decimal("0.1"), 100))
         else:
             accounts.release("h1")
-    spent = ("0.1", 100) if way == "settle" else ("0", 0)
-    assert stands(accounts) == (Decimal(spent[0]), 0, 1)
-    assert stands(accounts, TOKENS) == (spent[1], 0, 1)
+    usd, tokens, calls = ("0.1", 100, 1) if way == "settle" else ("0", 0, 0)
+    assert stands(accounts) == (Decimal(usd), 0, calls)
+    assert stands(accounts, TOKENS) == (tokens, 0, calls)
 
 
 def test_a_call_whose_cost_nobody_knows_has_spent_what_it_held(accounts: Accounts) -> None:

@@ -6,6 +6,8 @@ claude-sonnet-4-5 costs 3 and 15, so 2000 and 100 tokens are 0.006 + 0.0015 = 0.
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,6 +17,7 @@ from otel_cost_exporter.answers.question import FIGURES
 from otel_cost_exporter.answers.reader import Reader
 from otel_cost_exporter.decode.walk import walk
 from otel_cost_exporter.errors import QuestionError
+from otel_cost_exporter.keeping.retention import Retention, prune
 from otel_cost_exporter.writing.ledger import Ledger
 
 if TYPE_CHECKING:
@@ -285,6 +288,29 @@ def test_the_most_used_budgets_and_those_of_ids(fill: Callable[..., Reader]) -> 
     assert reader.most_used_budgets(2) == (everything[:2], 3)
     assert reader.budgets_of([("run", "r1"), ("run", "r2"), ("stage", "r3")]) == [everything[0], everything[2]]
     assert reader.budgets_of([]) == []
+
+
+def test_what_a_budget_has_spent_is_what_budgets_count_and_a_charge_is_no_call(
+    ledger: Ledger, fill: Callable[..., Reader]
+) -> None:
+    now = datetime.now(UTC)
+    old, budgeted = int((now - timedelta(days=20)).timestamp()) * 10**9, {"otel_cost__run": "r1"}
+    charged = {"gen_ai__operation__name": "charge", "otel_cost__charge__name": "gpu", "otel_cost__cost__amount": "0.12"}
+    broke_off = {"otel_cost__waste__status": "estimated", "otel_cost__waste__amount": "0.0021"}
+    reader = fill(
+        call(1, start=old, otel_cost__budget__run="1", **budgeted, **broke_off),
+        call(2, start=old, **budgeted, **charged),
+    )
+
+    def spent() -> tuple[Any, ...]:
+        (listed,) = reader.budgets()
+        found = reader.spent("run", "r1", None, None)
+        assert (Decimal(listed["spent_usd"]), listed["calls"]) == (found["spent_usd"], found["calls"])
+        return found["spent_usd"], found["calls"]
+
+    assert spent() == (Decimal("0.1266"), 1)  # 0.0045, what its first attempt may have cost, and the charge
+    prune(ledger, Retention(calls=timedelta(days=10), rollups=timedelta(days=15)))
+    assert spent() == (Decimal("0.1266"), 1)
 
 
 def test_budgets_over_all_time_the_most_used_first(fill: Callable[..., Reader]) -> None:

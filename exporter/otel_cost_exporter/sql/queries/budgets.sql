@@ -1,13 +1,13 @@
 -- Every budget that was seen, and what its id has spent of it over all time, the most used first. The reader picks ids at
 -- the marker `where`, counts them all at `also`, and ends at `limit`.
 WITH paid AS NOT MATERIALIZED (
-    SELECT dimension, id, outcome, cost_status, row_count, cost, input_tokens, output_tokens, last_ts
+    SELECT dimension, id, outcome, cost_status, charge, row_count, cost, waste, input_tokens, output_tokens, last_ts
     FROM rollup_day
     UNION ALL
-    SELECT dimension, id, outcome, cost_status, row_count, cost, input_tokens, output_tokens, last_ts
+    SELECT dimension, id, outcome, cost_status, charge, row_count, cost, waste, input_tokens, output_tokens, last_ts
     FROM rollup_fresh
     UNION ALL
-    SELECT dimension, id, outcome, cost_status, row_count, cost, input_tokens, output_tokens, last_ts
+    SELECT dimension, id, outcome, cost_status, NULL, row_count, cost, waste, input_tokens, output_tokens, last_ts
     FROM spent_before
 ),
 spent AS (
@@ -16,9 +16,9 @@ spent AS (
         id,
         any_value(limit_usd) AS limit_usd,
         any_value(limit_tokens) AS limit_tokens,
-        coalesce(sum(cost), 0) AS spent_usd,
+        coalesce(sum(cost), 0) + coalesce(sum(waste), 0) AS spent_usd,
         coalesce(sum(input_tokens), 0) + coalesce(sum(output_tokens), 0) AS spent_tokens,
-        coalesce(sum(CASE WHEN outcome <> 'refused' THEN row_count END), 0) AS calls,
+        coalesce(sum(CASE WHEN outcome <> 'refused' AND charge IS NULL THEN row_count END), 0) AS calls,
         coalesce(sum(CASE WHEN outcome <> 'refused' AND cost_status = 'unknown' THEN row_count END), 0) AS unknown_calls,
         coalesce(sum(CASE WHEN outcome = 'refused' THEN row_count END), 0) AS refused_calls,
         date_trunc('second', max(last_ts)) AS last_seen

@@ -4,6 +4,6 @@ WITH counted AS NOT MATERIALIZED (/* counted: */ FROM hourly WHERE dimension = '
 SELECT
     coalesce(sum(cost), 0) + coalesce(sum(waste), 0) AS spent_usd,
     coalesce(sum(input_tokens), 0) + coalesce(sum(output_tokens), 0) AS spent_tokens,
-    coalesce(sum(row_count) FILTER (outcome <> 'refused'), 0) AS calls
+    coalesce(sum(row_count) FILTER (outcome <> 'refused' AND charge IS NULL), 0) AS calls
 FROM counted
 WHERE true /* where */;

@@ -1,8 +1,9 @@
--- Sums from before the variable `until` go. What they say of ids that have a budget for life is kept as one sum.
+-- Sums from before the variable `until` go. What they say of ids that have a budget for life is kept as one sum; of its
+-- rows, those that are calls: a charge is none.
 INSERT INTO spent_before
 SELECT
-    dimension, id, outcome, cost_status, sum(row_count), coalesce(sum(cost), 0), sum(input_tokens), sum(output_tokens),
-    sum(waste), max(last_ts)
+    dimension, id, outcome, cost_status, coalesce(sum(row_count) FILTER (charge IS NULL), 0), coalesce(sum(cost), 0),
+    sum(input_tokens), sum(output_tokens), sum(waste), max(last_ts)
 FROM daily
 SEMI JOIN (
     SELECT dimension, id FROM limits
