@@ -104,7 +104,7 @@ def _tls(certificate: Path | None, key: Path | None) -> Tls | None:
 
 
 def _say_where(running: Service, options: Options) -> None:
-    from otel_cost_exporter.cli.tables import rows_of  # noqa: PLC0415 - likewise
+    from otel_cost_exporter.answers.words import rows_of  # noqa: PLC0415 - likewise
 
     click.echo(f"Ledger     {running.ledger.path} ({rows_of(running.reader.calls())})")
     click.echo(f"OTLP/gRPC  {running.grpc}")
