@@ -33,7 +33,7 @@ _LABEL_ROOM: Final = 1.5
 
 
 def over_time(
-    frame: pd.DataFrame, *, bucket: str, names: list[str], title: str, start: datetime, end: datetime
+    frame: pd.DataFrame, *, bucket: str, names: list[str], more: int = 0, title: str, start: datetime, end: datetime
 ) -> alt.Chart:
     """Spend over time as stacked bars.
 
@@ -41,13 +41,14 @@ def over_time(
         frame: one row per time bucket and value: ``bucket`` (UTC timestamps), ``name``, ``cost_usd`` (Decimal, None
             where unknown), ``calls``.
         bucket: how long a bucket is: ``hour`` or ``day``.
-        names: all values by cost, descending: the first ones get a colour each, the same as in `by_dimension`.
+        names: values by cost, descending: the first ones get a colour each, the same as in `by_dimension`.
+        more: how many values there are beyond them.
         title: the name of the dimension.
         start: where the time axis begins, UTC.
         end: where it ends, UTC.
     """
-    colours = colours_of(names)
-    groups = _drawn(frame, names).groupby(["bucket", "name", "rank"], as_index=False)
+    colours = colours_of(names, more)
+    groups = _drawn(frame, names, more).groupby(["bucket", "name", "rank"], as_index=False)
     drawn = groups.agg(cost_usd=("cost_usd", _total), calls=("calls", "sum"))
     drawn["exact"] = [fmt.exact_usd(cost) for cost in drawn["cost_usd"]]
     drawn["cost"] = drawn["cost_usd"].astype(float)
@@ -83,14 +84,15 @@ def over_time(
     return chart
 
 
-def by_dimension(frame: pd.DataFrame, *, title: str) -> alt.LayerChart:
+def by_dimension(frame: pd.DataFrame, *, names: list[str], title: str) -> alt.LayerChart:
     """Spend by the values of a dimension as horizontal bars, the largest on top.
 
     Args:
         frame: one row per value, by cost, descending: ``name``, ``cost_usd`` (Decimal, None where unknown), ``calls``.
+        names: those that get a colour, as in `over_time`.
         title: the name of the dimension.
     """
-    colours = colours_of(list(frame["name"]))
+    colours = colours_of(names)
     drawn = frame.head(BARS).reset_index(drop=True)
     drawn["exact"] = [fmt.exact_usd(cost) for cost in drawn["cost_usd"]]
     drawn["label"] = [fmt.usd(cost) for cost in drawn["cost_usd"]]
@@ -111,12 +113,12 @@ def by_dimension(frame: pd.DataFrame, *, title: str) -> alt.LayerChart:
     return alt.LayerChart(layer=[bars, labels], height=_BAR_PIXELS * (len(drawn) + 1))
 
 
-def colours_of(names: list[str]) -> dict[str, str]:
+def colours_of(names: list[str], more: int = 0) -> dict[str, str]:
     """A colour for each of the first values, and for the rest together, by the name under which they are drawn."""
     first = list(dict.fromkeys(names))
     colours = dict(zip(first, COLOURS, strict=False))
-    if len(first) > SERIES:
-        colours[_others(len(first) - SERIES)] = OTHERS_COLOUR
+    if (others := len(first) + more - SERIES) > 0:
+        colours[_others(others)] = OTHERS_COLOUR
     return colours
 
 
@@ -128,11 +130,11 @@ def _others(number: int) -> str:
     return f"{number} other" if number == 1 else f"{number} others"
 
 
-def _drawn(frame: pd.DataFrame, names: list[str]) -> pd.DataFrame:
+def _drawn(frame: pd.DataFrame, names: list[str], more: int) -> pd.DataFrame:
     """The frame with its values as they are drawn: a name, and its rank in the stack."""
     first = list(dict.fromkeys(names))
     ranks = {name: min(rank, SERIES) for rank, name in enumerate(first)}
-    others = _others(len(first) - SERIES)
+    others = _others(len(first) + more - SERIES)
     rank = frame["name"].map(ranks).fillna(SERIES).astype(int)
     name = frame["name"].where(rank < SERIES, others)
     return frame.assign(name=name, rank=rank)

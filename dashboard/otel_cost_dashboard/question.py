@@ -6,7 +6,7 @@ has its default. All times are UTC.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Final
 
@@ -62,13 +62,17 @@ class Question:
     end: datetime
     filters: dict[str, tuple[str, ...]]
 
-    def ask(self, ledger: Ledger, *by: str) -> Summary:
-        """The summary of this period and these filters by dimensions.
+    def ask(self, ledger: Ledger, *by: str, limit: int | None = None) -> Summary:
+        """The summary of this period and these filters by dimensions, up to `limit` rows of it.
 
         Raises:
             LedgerError: no answer, or not the promised one.
         """
-        return ledger.summary(by=by, filters=self.filters, since=self.since, until=self.until)
+        return ledger.summary(by=by, filters=self.filters, since=self.since, until=self.until, limit=limit)
+
+    def only(self, name: str, values: Sequence[str]) -> Question:
+        """The same, of `values` of a dimension alone."""
+        return replace(self, filters={**self.filters, name: tuple(values)})
 
     def words(self) -> str:
         """The period and the filters for a person."""

@@ -104,7 +104,9 @@ def _tls(certificate: Path | None, key: Path | None) -> Tls | None:
 
 
 def _say_where(running: Service, options: Options) -> None:
-    click.echo(f"Ledger     {running.ledger.path} ({running.reader.calls():,} calls)")
+    from otel_cost_exporter.answers.words import rows_of  # noqa: PLC0415 - likewise
+
+    click.echo(f"Ledger     {running.ledger.path} ({rows_of(running.reader.calls())})")
     click.echo(f"OTLP/gRPC  {running.grpc}")
     click.echo(f"OTLP/HTTP  {running.url}/v1/traces")
     click.echo(f"Questions  {running.url}/v1/summary")

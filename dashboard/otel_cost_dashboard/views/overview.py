@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from decimal import Decimal
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Final
 
+import pandas as pd
 import streamlit as st
 
 from otel_cost_dashboard import charts, frames, question, states, tables
@@ -25,6 +27,9 @@ _CALM: Final = charts.COLOURS[0]
 _NEAR: Final = charts.COLOURS[1]
 _BROKEN: Final = charts.COLOURS[5]
 _NEAR_SHARE: Final = 0.8
+_LENGTHS: Final = {"hour": timedelta(hours=1), "day": timedelta(days=1)}
+_MOST_POINTS: Final = 20_000
+"""How many rows are asked for to draw spend over time: the ledger refuses very many, and few of them can be seen."""
 
 
 def show(ledger: Ledger) -> None:
@@ -47,13 +52,13 @@ def show(ledger: Ledger) -> None:
     st.caption(tables.plain(asked.words()))
     totals = st.container()
     dimension = _dimension(occurring)
-    summary = asked.ask(ledger, dimension)
+    summary = asked.ask(ledger, dimension, limit=tables.MOST_ROWS)
     budgets = ledger.budgets(tables.MOST_ROWS)
     if summary.total.calls or summary.total.refused_calls:
         with totals:
             _totals(summary.total)
-        _over_time(ledger, asked, summary, dimension)
-        _breakdown(summary, dimension)
+        names = _over_time(ledger, asked, summary, dimension)
+        _breakdown(summary, dimension, names)
     else:
         states.nothing_found()
     _budgets(budgets)
@@ -102,22 +107,34 @@ def _card(place: DeltaGenerator, title: str, figure: str, note: str, *, hint: st
         st.caption(tables.plain(note))
 
 
-def _over_time(ledger: Ledger, asked: Question, summary: Summary, dimension: str) -> None:
+def _over_time(ledger: Ledger, asked: Question, summary: Summary, dimension: str) -> list[str]:
+    """Draw spend over time; the values that have colours, in their order."""
     bucket, start, end = question.bucket(ledger, asked)
-    frame = frames.over_time(asked.ask(ledger, bucket, dimension), bucket, dimension)
-    names = [fmt.name(row.keys[dimension]) for row in summary.rows]
+    values, count = [row.keys[dimension] for row in summary.rows], len(summary.rows) + summary.more_rows
+    if count * ((end - start) / _LENGTHS[bucket] + 1) <= _MOST_POINTS:
+        names = [fmt.name(value) for value in values]
+        frame = frames.over_time(asked.ask(ledger, bucket, dimension), bucket, dimension)
+    else:
+        # The ledger is asked for those alone that get a colour; calls without a value cannot be, so they are others.
+        names = [value for value in values if value is not None]
+        named = asked.only(dimension, names[: charts.SERIES]).ask(ledger, bucket, dimension)
+        rest = frames.rest_over_time(asked.ask(ledger, bucket), named, bucket)
+        frame = pd.concat([frames.over_time(named, bucket, dimension), rest])
     title = fmt.title(dimension)
     st.markdown("##### Spend over time")
-    chart = charts.over_time(frame, bucket=bucket, names=names, title=title, start=start, end=end)
+    chart = charts.over_time(
+        frame, bucket=bucket, names=names, more=count - len(names), title=title, start=start, end=end
+    )
     st.altair_chart(chart, alt=f"Spend per {bucket} by {title.lower()}, in US dollars")
+    return names
 
 
-def _breakdown(summary: Summary, dimension: str) -> None:
+def _breakdown(summary: Summary, dimension: str, names: list[str]) -> None:
     title = fmt.title(dimension)
     st.markdown(f"##### Spend by {title.lower()}")
     bars, table = st.columns([1, 2], gap="medium")
     with bars:
-        chart = charts.by_dimension(frames.by_dimension(summary, dimension), title=title)
+        chart = charts.by_dimension(frames.by_dimension(summary, dimension), names=names, title=title)
         st.altair_chart(chart, alt=f"Spend by {title.lower()}, in US dollars")
     figures = [row.figures for row in summary.rows]
     columns = [
@@ -133,7 +150,7 @@ def _breakdown(summary: Summary, dimension: str) -> None:
     if any(figure.unknown_calls for figure in figures):
         columns.insert(3, Column("No price", [fmt.count(figure.unknown_calls) for figure in figures]))
     with table:
-        tables.show(columns, alt=f"Spend by {title.lower()}")
+        tables.show(columns, alt=f"Spend by {title.lower()}", more=summary.more_rows)
 
 
 def _budgets(budgets: Budgets) -> None:

@@ -83,8 +83,8 @@ class Reader:
     @contextmanager
     def export(self, parameters: Iterable[tuple[str, str]] = ()) -> Iterator[pa.RecordBatchReader]:
         """All calls that are asked for, as Arrow; see `books.Books`."""
-        with self._exporting(parameters) as (cursor, asked):
-            batches = export.batches(cursor, asked)
+        # Whoever stops early leaves a result open, and with it DuckDB ends no transaction.
+        with self._exporting(parameters) as (cursor, asked), export.batches(cursor, asked) as batches:
             yield pa.RecordBatchReader.from_batches(batches.schema, self._read(batches))
 
     def _read(self, batches: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:

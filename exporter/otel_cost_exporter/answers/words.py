@@ -1,4 +1,4 @@
-"""Answers ready for JSON."""
+"""Answers ready for JSON, and for people."""
 
 from __future__ import annotations
 
@@ -48,3 +48,8 @@ def time(moment: datetime, tz: tzinfo = UTC) -> str:
 def keyed(rows: Iterable[dict[str, Any]], **names: str) -> list[dict[str, Any]]:
     """`rows` with some columns named anew."""
     return [{names.get(name, name): value for name, value in row.items()} for row in rows]
+
+
+def rows_of(number: int) -> str:
+    """How many calls and charges, for people: where both are counted."""
+    return "1 call or charge" if number == 1 else f"{number:,} calls and charges"

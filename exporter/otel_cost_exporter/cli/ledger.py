@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from otel_cost import settings
+from otel_cost_exporter.answers.words import rows_of
 from otel_cost_exporter.cli import tables
 from otel_cost_exporter.cli.asking import FILE, as_json, asking, errors_as_lines, print_json, require_one, the_books
 
@@ -46,7 +47,7 @@ def check(ledger: Path | None, url: str | None, *, repair: bool, as_json: bool) 
 
 def _show_check(found: Document, place: str) -> None:
     console = tables.console()
-    calls = tables.rows_of(found["calls"])
+    calls = rows_of(found["calls"])
     since = "" if found["since"] is None else f" since {found['since']}; those before were pruned"
     tables.show_line(console, f"{place}: {calls}{since}")
     if not found["different_figures"]:
@@ -88,7 +89,7 @@ def prune(
         print_json(found)
         return
     console = tables.console()
-    counts = f"{tables.rows_of(found['calls'])}, {found['events']:,} events of budgets and {found['sums']:,} sums"
+    counts = f"{rows_of(found['calls'])}, {found['events']:,} events of budgets and {found['sums']:,} sums"
     tables.show_line(console, f"{place}: {counts} {'deleted' if apply else 'are older than they are kept'}")
     for what, since in (("Calls", found["calls_since"]), ("Sums", found["sums_since"])):
         if since is not None:

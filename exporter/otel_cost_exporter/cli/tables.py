@@ -13,6 +13,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from otel_cost_exporter.answers.words import rows_of
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
@@ -207,11 +209,6 @@ def printable(text: str) -> str:
 def calls_of(number: int) -> str:
     """How many calls, in words."""
     return "1 call" if number == 1 else f"{number:,} calls"
-
-
-def rows_of(number: int) -> str:
-    """How many calls and charges, in words: where both are counted."""
-    return "1 call or charge" if number == 1 else f"{number:,} calls and charges"
 
 
 def _key(value: str | None) -> Text:

@@ -138,6 +138,8 @@ def _connect(path: Path, *, read_only: bool) -> duckdb.DuckDBPyConnection:
                 f"{path} is open in another process: {holder[0] if holder else reason}. Stop it, or ask it, "
                 "if it is otel-cost serve"
             ) from None
+        if path.is_file() and not path.stat().st_size:
+            reason = "it is an empty file. Delete it, and otel-cost serve makes a ledger there"
         raise LedgerFileError(f"{path} cannot be opened as a ledger: {reason}") from None
     if is_new:
         make_private(path)

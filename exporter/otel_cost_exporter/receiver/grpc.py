@@ -12,7 +12,8 @@ from otel_cost_exporter.access.address import Address
 from otel_cost_exporter.access.tokens import WRITE
 from otel_cost_exporter.errors import AddressError
 from otel_cost_exporter.receiver.encodings import LARGEST_REQUEST, unpack_message
-from otel_cost_exporter.receiver.intake import LONGEST_WAIT, PATIENCE
+from otel_cost_exporter.receiver.intake import LONGEST_READ, LONGEST_WAIT, PATIENCE
+from otel_cost_exporter.receiver.overdue import Overdue
 from otel_cost_exporter.receiver.refusal import refusal_of
 from otel_cost_exporter.receiver.signals import SIGNALS
 
@@ -59,10 +60,11 @@ class GrpcReceiver:
             options=_OPTIONS,
             compression=grpc.Compression.NoCompression,
         )
+        self._overdue: Final = Overdue(LONGEST_READ)
         for signal in SIGNALS:
             # As a stream of one request, it is looked at before it is read: who may send, and whether there is room.
             # Without a deserializer the bytes come: HTTP and gRPC are decoded, and fail, in one way.
-            export = grpc.stream_unary_rpc_method_handler(partial(_export, intake, tokens, signal))
+            export = grpc.stream_unary_rpc_method_handler(partial(_export, intake, tokens, self._overdue, signal))
             service = grpc.method_handlers_generic_handler(signal.service, {"Export": export})
             self._server.add_generic_rpc_handlers((service,))
         # gRPC gives no reason, and logs one of its own: a plain socket says in our words what is wrong.
@@ -80,24 +82,38 @@ class GrpcReceiver:
 
     def start(self) -> None:
         """Begin to answer."""
+        self._overdue.start()
         self._server.start()
 
     def stop(self, grace: float) -> None:
         """Take no more requests, and give those under way `grace` seconds to be answered."""
         self._server.stop(grace).wait()
+        self._overdue.stop()
 
 
-def _export(
-    intake: Intake, tokens: Tokens, signal: Signal, requests: Iterator[bytes], context: grpc.ServicerContext
+def _export(  # noqa: PLR0917 - gRPC gives the last two
+    intake: Intake,
+    tokens: Tokens,
+    overdue: Overdue,
+    signal: Signal,
+    requests: Iterator[bytes],
+    context: grpc.ServicerContext,
 ) -> bytes:
     try:
         tokens.check({WRITE}, dict(context.invocation_metadata()).get("authorization"))
-        receipt = _take(intake, signal, requests).result(LONGEST_WAIT)
+        receipt = _take(intake, signal, _read(requests, overdue, context)).result(LONGEST_WAIT)
         return intake.answer(signal, receipt).SerializeToString()
     except grpc.RpcError:  # the sender is gone, or has sent what gRPC does not take: it has its answer
         raise
     except Exception as error:  # noqa: BLE001 - whatever it is, its sender has the calls still, and may send them again
         return _refuse(context, refusal_of(error))
+
+
+def _read(requests: Iterator[bytes], overdue: Overdue, context: grpc.ServicerContext) -> Iterator[bytes]:
+    """The request, once it is asked for. One that does not come in time is cancelled, so that it is sent again."""
+    with overdue.unless_over(context.cancel):
+        request = next(requests, b"")
+    yield request
 
 
 def _take(intake: Intake, signal: Signal, requests: Iterator[bytes]) -> Future[Receipt]:

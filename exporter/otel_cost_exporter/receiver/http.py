@@ -12,7 +12,7 @@ from starlette.requests import ClientDisconnect
 
 from otel_cost_exporter.errors import LedgerBusyError, UnsupportedError
 from otel_cost_exporter.receiver.encodings import LARGEST_REQUEST, check_size, unpack
-from otel_cost_exporter.receiver.intake import LONGEST_WAIT, PATIENCE
+from otel_cost_exporter.receiver.intake import LONGEST_READ, LONGEST_WAIT, PATIENCE
 from otel_cost_exporter.receiver.refusal import refusal_of
 from otel_cost_exporter.receiver.signals import SIGNALS
 
@@ -118,7 +118,11 @@ def _expected(request: Request) -> int:
 
 async def _read(request: Request) -> bytes:
     body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        check_size(len(body))
+    try:
+        async with asyncio.timeout(LONGEST_READ):
+            async for chunk in request.stream():
+                body += chunk
+                check_size(len(body))
+    except TimeoutError:
+        raise LedgerBusyError(f"the request did not come whole within {LONGEST_READ:g} s: send it again") from None
     return bytes(body)

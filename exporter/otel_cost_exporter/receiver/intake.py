@@ -26,6 +26,8 @@ ROOM: Final = 48 * 1024 * 1024
 """Bytes that requests may take of memory until the ledger has them."""
 PATIENCE: Final = 5.0
 """Seconds that a sender is slowed down where more comes than can be written, before it is asked to come again."""
+LONGEST_READ: Final = 10.0
+"""Seconds in which a request must come whole: as long as OpenTelemetry's exporters try. Until then it has its place."""
 LONGEST_WAIT: Final = 60.0
 """Seconds that a sender is kept waiting for its commit; sending the calls again afterwards does no harm."""
 _LINES_SHOWN: Final = 5

@@ -325,9 +325,9 @@ def test_serve_says_where_it_listens_drains_and_stops_cleanly(
     serving: Callable[[], AbstractContextManager[Any]], ledger_file: Path, spool_folder: Path
 ) -> None:
     segments.write(spool_folder, request(call(1, start=NOON - DAY)))
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number, held in ((signal.SIGTERM, "0 calls and charges"), (signal.SIGINT, "2 calls and charges")):
         with serving() as running:
-            assert running.said.startswith(f"Ledger     {ledger_file} (")
+            assert running.said.startswith(f"Ledger     {ledger_file} ({held})\n")
             assert f"Spool      {spool_folder}\n" in running.said
             body, headers = request(call(2)), {"content-type": "application/x-protobuf"}
             requests.post(f"{running.url}/v1/traces", body, headers=headers, timeout=10).raise_for_status()

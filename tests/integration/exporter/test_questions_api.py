@@ -196,6 +196,15 @@ def test_an_export_is_the_same_from_the_file_and_the_service(filled: Service) ->
     assert tables[0].equals(tables[1])
 
 
+def test_an_export_may_be_left_early(filled: Service) -> None:
+    for books in (filled.reader, ServiceBooks(filled.url)):
+        with books.export():
+            pass
+        with books.export() as batches:
+            assert batches.read_next_batch().num_rows == 6
+        assert books.ask("summary")["total"]["calls"] == 6
+
+
 def test_an_export_that_cannot_be_is_refused_alike(filled: Service) -> None:
     for books in (filled.reader, ServiceBooks(filled.url)):
         with pytest.raises(QuestionError, match="parameter 'by' is unknown"), books.export([("by", "run")]):

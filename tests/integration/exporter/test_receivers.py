@@ -39,8 +39,11 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExportResult
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
+from otel_cost_exporter.access.address import Address
+from otel_cost_exporter.access.tokens import OPEN
 from otel_cost_exporter.errors import LedgerBusyError, LedgerDownError
 from otel_cost_exporter.receiver import encodings
+from otel_cost_exporter.receiver.grpc import GrpcReceiver
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -311,6 +314,40 @@ def test_a_sender_that_goes_away_leaves_its_place(service: Service) -> None:
         connection.sendall("\r\n".join((*head, "", "x")).encode())
         until(lambda: service.intake.room.taken == 1000)
     until(lambda: service.intake.room.taken == 0)
+
+
+def test_a_request_that_does_not_come_whole_over_http_loses_its_place(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("otel_cost_exporter.receiver.http.LONGEST_READ", 0.05)
+    with socket.create_connection((service.http.host, service.http.port)) as connection:
+        head = ("POST /v1/traces HTTP/1.1", "Host: h", "Content-Type: application/x-protobuf", "Content-Length: 1000")
+        connection.sendall("\r\n".join((*head, "", "x")).encode())
+        answer = connection.recv(10_000)
+        assert answer.startswith(b"HTTP/1.1 503 ")
+        assert b"retry-after: 1\r\n" in answer
+        until(lambda: service.intake.room.taken == 0)
+
+
+def test_a_request_that_does_not_come_over_grpc_loses_its_place(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is cancelled, which may be sent again by the OTLP specification."""
+    monkeypatch.setattr("otel_cost_exporter.receiver.grpc.LONGEST_READ", 0.05)
+    receiver = GrpcReceiver(service.intake, Address("127.0.0.1", 0), OPEN, None)
+    receiver.start()
+    came = threading.Event()
+
+    def nothing() -> Iterator[bytes]:
+        came.wait(60)
+        yield b""
+
+    with grpc.insecure_channel(str(receiver.address)) as channel:
+        sent = channel.stream_unary("/opentelemetry.proto.collector.trace.v1.TraceService/Export").future(nothing())
+        assert sent.code() is grpc.StatusCode.CANCELLED
+        until(lambda: service.intake.room.taken == 0)
+        came.set()
+    receiver.stop(1)
 
 
 def until(true: Callable[[], bool]) -> None:

@@ -69,6 +69,8 @@ def test_values_beyond_the_colours_are_drawn_together_and_summed_exactly() -> No
 
 def test_one_value_beyond_the_colours_is_one_other() -> None:
     assert list(charts.colours_of([f"p{number}" for number in range(7)]))[-1] == "1 other"
+    assert list(charts.colours_of(["p0"], 6))[-1] == "1 other"
+    assert list(charts.colours_of(["p0"], 5)) == ["p0"]
     assert charts.colours_of([]) == {}
 
 
@@ -80,7 +82,7 @@ def test_unknown_cost_is_no_bar_and_not_zero() -> None:
 
 def test_a_bar_has_the_colour_of_its_stack_and_the_figure_of_the_table() -> None:
     data = frame(("atlas", "0.0150", 3), ("borealis", "0.00000015", 2), ("local", None, 1))
-    specification = charts.by_dimension(data, title="Project").to_dict()
+    specification = charts.by_dimension(data, names=["atlas", "borealis", "local"], title="Project").to_dict()
     rows = next(iter(specification["datasets"].values()))
     assert [row["label"] for row in rows] == ["$0.0150", "$0.00000015", "unknown"]
     assert [row["exact"] for row in rows] == ["0.015000", "0.00000015", "unknown"]
@@ -93,12 +95,12 @@ def test_a_bar_has_the_colour_of_its_stack_and_the_figure_of_the_table() -> None
 
 def test_bars_are_as_many_as_one_can_read() -> None:
     data = frame(*((f"p{number:02}", "1", 1) for number in range(40)))
-    specification = charts.by_dimension(data, title="Run").to_dict()
+    specification = charts.by_dimension(data, names=list(data["name"]), title="Run").to_dict()
     rows = next(iter(specification["datasets"].values()))
     assert len(rows) == charts.BARS
     assert rows[-1]["colour"] == charts.OTHERS_COLOUR
 
 
 def test_bars_without_any_cost_can_be_drawn() -> None:
-    specification = charts.by_dimension(frame(("local", None, 1)), title="Model").to_dict()
+    specification = charts.by_dimension(frame(("local", None, 1)), names=["local"], title="Model").to_dict()
     assert specification["layer"][0]["encoding"]["x"]["scale"]["domain"] == [0, 1.5]

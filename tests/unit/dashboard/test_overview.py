@@ -8,12 +8,13 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
 import pytest
 from streamlit.testing.v1 import AppTest
 
 import otel_cost_dashboard
 from otel_cost import settings
-from otel_cost_dashboard import question, tables
+from otel_cost_dashboard import charts, question, tables
 from otel_cost_dashboard.client import Budget, Figures
 from otel_cost_dashboard.views import overview
 
@@ -43,6 +44,20 @@ def table(page: AppTest, number: int) -> dict[str, dict[str, str]]:
 
 def cards(page: AppTest) -> dict[str, str]:
     return {card.label: plain(card.value) for card in page.metric}
+
+
+def charted(page: AppTest, number: int) -> list[dict[str, object]]:
+    """The rows that a chart draws."""
+    proto = (page.get("vega_lite_chart") + page.get("arrow_vega_lite_chart"))[number].proto
+    frames = [each.data.data for each in proto.datasets] or [proto.data.data]
+    return list(pa.ipc.open_stream(frames[0]).read_all().to_pylist())
+
+
+def drawn(page: AppTest, number: int) -> dict[tuple[str, str], str]:
+    """What a chart over time of two hours says: the exact figures by hour and name."""
+    rows = charted(page, number)
+    latest = max(row["bucket"] for row in rows)
+    return {("now" if row["bucket"] == latest else "before", row["name"]): row["exact"] for row in rows}
 
 
 def words(page: AppTest) -> str:
@@ -157,6 +172,36 @@ def test_what_is_too_much_to_list_is_cut_and_said(
     assert (list(projects.options), projects.value) == (["atlas"], ["borealis"])
     assert projects.help == "The 1 that cost most; 1 more can be typed."
     assert page.multiselect(key="role").help == "The 1 that cost most; 1 more can be typed."
+
+
+def test_of_many_values_the_page_asks_only_for_those_that_it_shows(
+    empty_service: Service,
+    send_calls: Callable[..., None],
+    make_call: Callable[..., dict[str, AttributeValue]],
+    open_page: Open,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Eight runs and calls of none: the dearest get a colour, and each hour has all that the others spent."""
+    monkeypatch.setattr(tables, "MOST_ROWS", 8)
+    monkeypatch.setattr(overview, "_MOST_POINTS", 8)
+    runs = [make_call("gpt-4o", 1000, 200, f"0.0{9 - number}", run=f"r{number}") for number in range(8)]
+    unnamed = make_call("gpt-4o", 1000, 200, "0.085")
+    now = datetime.now(UTC)
+    send_calls(empty_service.url, (*runs, unnamed), now - timedelta(minutes=1))
+    send_calls(empty_service.url, (runs[0], make_call("our-own-7b", 1, 1, None, run="r7")), now - timedelta(hours=2))
+    page = open_page(empty_service.url, by="run")
+    assert list(table(page, 0)) == ["r0", "(none)", "r1", "r2", "r3", "r4", "r5", "r6"]
+    assert "The first 8 of 9." in words(page)
+    # What is left: r6 and r7, 0.03 + 0.02, and 0.085 of no run; two hours ago a call without a price alone.
+    assert drawn(page, 0) == {
+        **{("now", f"r{number}"): f"0.0{9 - number}0000" for number in range(6)},
+        ("now", "3 others"): "0.135000",
+        ("before", "r0"): "0.090000",
+        ("before", "3 others"): "unknown",
+    }
+    colours = {row["name"]: row["colour"] for row in charted(page, 1)}
+    assert [colours[name] for name in ("r0", "r1", "r5")] == [charts.COLOURS[at] for at in (0, 1, 5)]
+    assert colours["(none)"] == colours["r6"] == charts.OTHERS_COLOUR
 
 
 def test_a_link_reopens_the_view(service: Service, open_page: Open) -> None:

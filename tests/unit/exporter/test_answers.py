@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from exporter_building import DAY, HOUR, NOON, at, call, parcel, refused, request, unknown
 
+from otel_cost_exporter.answers import summary
 from otel_cost_exporter.answers.reader import Reader
 from otel_cost_exporter.decode.parcel import Source
 from otel_cost_exporter.decode.walk import walk
@@ -239,6 +240,25 @@ def test_a_limit_leaves_rows_out_and_says_how_many(fill: Callable[..., Reader]) 
     assert (last["run"], last["cost_usd"]) == (None, "0.004500")
     answer = reader.ask("summary", [("by", "run"), ("by", "day"), ("limit", "1")])
     assert (len(answer["rows"]), answer["more_rows"]) == (1, 5)
+
+
+def test_more_rows_than_are_answered_at_once_are_refused_and_counted(
+    fill: Callable[..., Reader], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reader = fill(*(call(n, **of(f"r{n}", otel_cost__stage=f"s{n}")) for n in range(5)))
+    monkeypatch.setattr(summary, "_MOST_ROWS", 5)
+    assert len(reader.ask("summary", [("by", "run"), ("by", "stage")])["rows"]) == 5
+    assert reader.ask("summary")["total"]["calls"] == 5
+    monkeypatch.setattr(summary, "_MOST_ROWS", 4)
+    for by in (["run"], ["run", "stage"]):
+        with pytest.raises(QuestionError) as refused:
+            reader.ask("summary", [("by", name) for name in by])
+        assert str(refused.value) == (
+            f"by {' and '.join(by)} there are 5 rows, and at most 4 are answered at once: give limit, which leaves out "
+            "the others, filter, shorten the time, or export the calls"
+        )
+        answer = reader.ask("summary", [*(("by", name) for name in by), ("limit", "1")])
+        assert (len(answer["rows"]), answer["more_rows"], answer["total"]["calls"]) == (1, 4, 5)
 
 
 def test_a_limit_gives_the_beginning_of_all_rows_whatever_they_cost(fill: Callable[..., Reader]) -> None:

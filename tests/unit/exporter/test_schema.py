@@ -216,6 +216,10 @@ def test_what_is_no_ledger_is_said(tmp_path: Path) -> None:
         with pytest.raises(LedgerFileError, match=f"{path} cannot be opened as a ledger: "):
             Ledger(path)
     assert text.read_text() == "buy milk\n" * 1000
+    (empty := tmp_path / "empty.duckdb").touch()
+    for opened in (Ledger, Reader.open_file):
+        with pytest.raises(LedgerFileError, match=f"{empty} cannot .*: it is an empty file. Delete it"):
+            opened(empty)
 
 
 def test_the_folder_of_a_new_ledger_is_made(tmp_path: Path) -> None:
