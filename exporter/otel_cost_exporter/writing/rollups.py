@@ -7,13 +7,14 @@ then. Whatever changes calls that stand in the books has the sums of their hours
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from otel_cost_exporter.file import statements
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-    from datetime import datetime, timedelta
+    from datetime import datetime
 
     import duckdb
 
@@ -21,6 +22,9 @@ _FEW: Final = 50_000
 """Fresh sums that are no burden to whoever asks."""
 _IDLE_SHARE: Final = 16
 """When there is nothing else to do, a merge may write so many times as many sums as are fresh."""
+_MERGED_AT_ONCE: Final = 100_000
+"""Sums that are read, and so held in memory, to merge those of a part; DuckDB has 160 MB for all that it does."""
+_DAY: Final = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +82,19 @@ class Rollups:
 
 def merge(cursor: duckdb.DuckDBPyConnection) -> int:
     """Merge fresh sums into the hours and days that they touch, within a transaction; how many sums that wrote."""
+    days = cursor.execute(statements.load("queries/touched")).fetchall()
+    written = 0
+    for part in parts(days, _DAY, _MERGED_AT_ONCE):
+        set_part(cursor, part)
+        sums = sum(number for day, number in days if part.since <= day < part.until)
+        buckets = -(-sums // _MERGED_AT_ONCE)  # more than one for a day that is too large alone
+        for bucket in range(buckets):
+            _set(cursor, buckets=buckets, bucket=bucket)
+            written += _merge(cursor)
+    return written
+
+
+def _merge(cursor: duckdb.DuckDBPyConnection) -> int:
     cursor.execute(statements.load("writes/merge"))
     written = _number(cursor.execute(statements.load("writes/merged_hours")))
     written += _number(cursor.execute(statements.load("writes/merged_days")))
@@ -105,8 +122,12 @@ def rebuild_days(part: Part, cursor: duckdb.DuckDBPyConnection) -> None:
 
 def set_part(cursor: duckdb.DuckDBPyConnection, part: Part) -> None:
     """Say to the statements that follow which `part` they are about."""
-    for name, moment in (("since", part.since), ("until", part.until)):
-        cursor.execute(f"SET VARIABLE {name} = $moment", {"moment": moment})
+    _set(cursor, **part.parameters)
+
+
+def _set(cursor: duckdb.DuckDBPyConnection, **values: datetime | int) -> None:
+    for name, value in values.items():
+        cursor.execute(f"SET VARIABLE {name} = $value", {"value": value})
 
 
 def parts(counted: Iterable[tuple[datetime, int]], length: timedelta, at_once: int) -> Iterator[Part]:

@@ -258,3 +258,25 @@ def test_no_statement_counts_all_rows_in_a_window() -> None:
     spoken = [line for path in folder.rglob("*.sql") for line in path.read_text().splitlines()]
     assert len(spoken) > 1000
     assert [line for line in spoken if "OVER ()" in line.partition("--")[0]] == []
+
+
+def test_a_merge_of_many_sums_is_done_by_days_and_of_a_large_day_by_ids(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def spans_of(number: int, *, day: int, runs: int) -> list[Span]:
+        start = NOON + day * DAY
+        return [call(number + run, start=start, otel_cost__run=f"r{run}") for run in range(runs)]
+
+    done: list[int] = []
+    merged = rollups._merge
+    monkeypatch.setattr(rollups, "_merge", lambda cursor: done.append(merged(cursor)) or done[-1])
+    monkeypatch.setattr(rollups, "_MERGED_AT_ONCE", 12)
+    book(ledger, *spans_of(1, day=0, runs=2), *spans_of(11, day=1, runs=2), *spans_of(21, day=2, runs=40))
+    # Two days of 3 sums together, and a day of 41 in four parts; each is written for its hour and for its day.
+    assert merge(ledger) == sum(done) == 2 * (3 + 3 + 41)
+    assert (len(done), done[0]) == (1 + 4, 2 * (3 + 3))
+    assert ask(ledger, "SELECT count(*) FROM rollup_fresh") == [(0,)]
+    book(ledger, *spans_of(101, day=2, runs=41))
+    assert merge(ledger) == 84
+    assert ask(ledger, "SELECT sum(row_count), count(*) FROM rollup_day WHERE dimension = 'run'") == [(85, 45)]
+    assert check(ledger.database).number == 0

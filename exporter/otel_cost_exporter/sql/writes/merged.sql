@@ -1,3 +1,4 @@
 -- A merge is done with its tables.
+DROP TABLE merging;
 DROP TABLE merged_hours;
 DROP TABLE merged_days;
