@@ -173,6 +173,7 @@ class Ledger:
                 self._writer.watch()
             self._writer.mend()
             self._tend(idle=not found)
+        self._tend(idle=True)
 
     def _tend(self, *, idle: bool) -> None:
         try:

@@ -31,7 +31,7 @@ def test_where_another_process_has_the_file_a_report_is_no_way_out(
     monkeypatch.setenv("OTEL_COST_SPOOL", str(tmp_path / "elsewhere"))
     segments.write(tmp_path / "elsewhere", request(call(1)))
     with serving():
-        assert run("summary").output.endswith("start one with otel-cost serve\n")
+        assert run("summary").output.endswith("say where it listens with --url or OTEL_COST_URL\n")
 
 
 def test_a_report_says_what_it_leaves_in_the_spool(run: Run, ledger_file: Path, tmp_path: Path) -> None:
